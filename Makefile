@@ -1,0 +1,51 @@
+# Every command of the README. The environment is made on first use and again when its lock file changes.
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+export PYTHONPATH := hack:examples
+
+.PHONY: demo test lint unit integration bench crds lock up down status clean
+
+.venv/.installed: requirements/dev.txt pyproject.toml
+	@echo "==> environment .venv (from requirements/dev.txt)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one with PYTHON=…"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --no-deps --editable .
+	@touch $@
+
+demo: .venv/.installed
+	@$(BIN)/python -m devenv.demo $(if $(ONCE),--once) $(if $(STREAMS),--streams "$(STREAMS)")
+
+test: .venv/.installed lint unit integration
+
+lint: .venv/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy operator worker-sidecar hack examples/reference_worker
+	$(BIN)/lint-imports --no-cache
+
+unit: .venv/.installed
+	$(BIN)/pytest tests/unit
+
+integration: .venv/.installed
+	$(BIN)/pytest tests/integration
+
+bench: .venv/.installed
+	$(BIN)/python -m benchmarks
+
+crds: .venv/.installed
+	$(BIN)/python -m fingerv7.api.crd crds
+
+up down status: .venv/.installed
+	@$(BIN)/python -m devenv $@ $(ARGS)
+
+# The lock files, one an extra; `uv pip compile` writes hashes for every platform.
+lock: .venv/.installed
+	$(BIN)/python -m pip install --quiet uv
+	for extra in operator sidecar cli dev; do \
+	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	    --no-header --extra $$extra pyproject.toml -o requirements/$$extra.txt; done
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache dist
