@@ -42,8 +42,8 @@ class Stream:
     location: str = ""
     capabilities: frozenset[str] = frozenset()
     metadata: Mapping[str, str] = field(default=_NOTHING, repr=False)
-    size: int = 0
-    """Bytes it takes in an assignment, serialised."""
+    size: int = field(default=0, compare=False)
+    """Bytes it takes in an assignment, serialised; derived, so no part of what makes two streams equal."""
 
 
 @dataclass(frozen=True, slots=True)
