@@ -1,0 +1,151 @@
+"""What a worker may do now: get more, keep what it has, or lose everything, and the one reason for it.
+
+An ordered chain of small rules; the first that has something to say decides. The order is the specification:
+what a user asked for (drain) comes before what the worker shows, and proof of absence before mere lateness.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fingerv7.core.liveness import Health, Verdict
+from fingerv7.core.model import Lease, Worker
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """`accepts` new streams, `keeps` the ones it has, or must `stop` all of them (the reason why)."""
+
+    reason: str
+    message: str
+    accepts: bool = False
+    keeps: bool = True
+    stop: str = ""
+
+    @property
+    def draining(self) -> bool:
+        return not self.keeps and not self.stop
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that a rule may look at. Times are seconds."""
+
+    worker: Worker
+    lease: Lease | None
+    health: Health
+    taken_over: bool
+    backing_off_s: float
+    takeover_s: float
+    leader_epoch: int
+    pool_deleting: bool = False
+
+
+def standing(facts: Facts) -> Standing:
+    """The first answer of the chain."""
+    for rule in _RULES:
+        answer = rule(facts)
+        if answer:
+            return answer
+    return Standing("Active", "alive and eligible", accepts=True)
+
+
+def _taken_over(facts: Facts) -> Standing | None:
+    if not facts.taken_over:
+        return None
+    silent = f"silent for {facts.health.silent_s:.0f} s ({facts.health.reason}); its streams were given to others"
+    return Standing("TakenOver", silent, keeps=False, stop="WorkerLost")
+
+
+def _released(facts: Facts) -> Standing | None:
+    lease, worker = facts.lease, facts.worker
+    if lease is None or lease.pool != worker.pool or not lease.shows_release(worker.uid):
+        return None
+    if _drain_reason(facts):
+        return Standing("Drained", "drained; its worker runs nothing", keeps=False, stop="Drained")
+    return Standing("Released", "its sidecar states that the worker is gone", keeps=False, stop="WorkerReleased")
+
+
+def _draining(facts: Facts) -> Standing | None:
+    reason = _drain_reason(facts)
+    if not reason:
+        return None
+    if facts.worker.assignment.empty:
+        return Standing("Drained", f"drained ({reason})", keeps=False)
+    count = len(facts.worker.assignment.grants)
+    return Standing("Draining", f"{count} streams still to be handed over ({reason})", keeps=False)
+
+
+def _absent(facts: Facts) -> Standing | None:
+    if facts.health.verdict is not Verdict.ABSENT:
+        return None
+    if facts.health.reason == "NoLease":
+        return Standing("NoLease", "no Lease of this name yet; is its sidecar running?")
+    return Standing("NoHolder", "nobody holds its Lease yet; is its sidecar running?")
+
+
+def _silent(facts: Facts) -> Standing | None:
+    if facts.health.verdict is not Verdict.SILENT:
+        return None
+    return Standing(
+        "TakeoverHeld",
+        f"silent for {facts.health.silent_s:.0f} s, but so are many others: takeover waits for the brake",
+    )
+
+
+def _late(facts: Facts) -> Standing | None:
+    if facts.health.verdict is not Verdict.LATE:
+        return None
+    left = max(0.0, facts.takeover_s - facts.health.silent_s)
+    why = {
+        "PoolMismatch": "its Lease carries another pool's label",
+        "NoLease": "its Lease is gone",
+        "NoHolder": "nobody holds its Lease",
+    }.get(facts.health.reason, f"not heard for {facts.health.silent_s:.0f} s")
+    return Standing(facts.health.reason, f"{why}; its streams move in {left:.0f} s")
+
+
+def _unregistered(facts: Facts) -> Standing | None:
+    worker = facts.worker
+    if worker.finalizer and worker.assignment.leader_epoch == facts.leader_epoch:
+        return None
+    return Standing("Registering", "the operator is registering this worker")
+
+
+def _unacknowledged(facts: Facts) -> Standing | None:
+    if facts.lease and facts.lease.acknowledged_epoch(facts.worker.uid) is not None:
+        return None
+    return Standing("NotAcknowledged", "its sidecar has not yet said what the worker runs")
+
+
+def _backing_off(facts: Facts) -> Standing | None:
+    if facts.backing_off_s <= 0:
+        return None
+    return Standing("BackingOff", f"died repeatedly; eligible again in {facts.backing_off_s:.0f} s")
+
+
+def _drain_reason(facts: Facts) -> str:
+    lease = facts.lease
+    if facts.pool_deleting:
+        return "the pool is being deleted"
+    if facts.worker.deleting:
+        return "the FingerWorker is being deleted"
+    if facts.worker.drain:
+        return "spec.drain is true"
+    if lease and lease.drain and lease.drain == lease.holder:
+        return "asked for by its sidecar"
+    return ""
+
+
+_RULES: tuple[Callable[[Facts], Standing | None], ...] = (
+    _taken_over,
+    _released,
+    _draining,
+    _absent,
+    _silent,
+    _late,
+    _unregistered,
+    _unacknowledged,
+    _backing_off,
+)

@@ -1,0 +1,207 @@
+"""The status that people read: phases, conditions and counts, derived from the facts and never a trigger.
+
+Everything here answers plain JSON values, ready to be compared with the stored status and written where they
+differ. `lastTransitionTime` moves only when a condition's status does.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fingerv7.contract import Timing, format_duration
+from fingerv7.core.liveness import Verdict
+from fingerv7.core.model import Worker
+from fingerv7.core.standing import Facts, Standing
+
+Json = dict[str, Any]
+
+REPORT_FIELDS = (
+    "currentStreams",
+    "processedCount",
+    "errorCount",
+    "cpuPercent",
+    "memoryPercent",
+    "lastActivity",
+    "lastDbWrite",
+    "vpn",
+    "version",
+)
+READY_STANDINGS = frozenset({"Active", "Late", "Recovering", "NotAcknowledged", "Draining", "BackingOff"})
+"""Standings in which a heard worker counts as ready to run what it has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    type: str
+    status: bool
+    reason: str
+    message: str
+
+
+def worker_status(facts: Facts, standing: Standing, *, share: int | None, timing: Timing) -> Json:
+    """The derived part of a FingerWorker's status, conditions without times.
+
+    `share` is the number of streams that the plan wants on it, None where there is no plan yet.
+    """
+    worker, lease = facts.worker, facts.lease
+    assignment = worker.assignment
+    applied = lease.acknowledged_epoch(worker.uid) if lease else None
+    weight = sum(grant.stream.weight for grant in assignment.grants.values())
+    status: Json = {
+        "observedGeneration": worker.generation,
+        "phase": phase(facts, standing, share),
+        "assignedStreams": len(assignment.grants),
+        "loadPercent": round(100 * weight / worker.max_streams),
+        "liveness": liveness_status(timing),
+    }
+    if applied is not None:
+        status["appliedEpoch"] = applied
+    if lease and lease.holder:
+        status["incarnation"] = lease.holder
+    if lease and lease.renew_time:
+        status["lastHeartbeatTime"] = lease.renew_time
+    report = _report(lease.report if lease else "")
+    if report:
+        status["report"] = report
+    status["conditions"] = [
+        _ready(facts, standing, status["phase"]),
+        _applied(facts, applied),
+        _draining(facts, standing),
+    ]
+    return status
+
+
+def phase(facts: Facts, standing: Standing, share: int | None) -> str:
+    """The worker's phase (design section 5)."""
+    verdict, held = facts.health.verdict, len(facts.worker.assignment.grants)
+    if standing.reason == "Drained":
+        return "Drained"
+    if standing.stop or verdict is Verdict.SILENT:
+        return "Inactive"
+    if standing.draining:
+        return "Draining"
+    if verdict is Verdict.ABSENT:
+        return "Pending"
+    if verdict is Verdict.LATE:
+        return "Warning"
+    was = facts.worker.status.get("phase")
+    if was in {"Inactive", "Recovering"} and share is not None and held < share:
+        return "Recovering"
+    return "Active" if held else "Registered"
+
+
+def liveness_status(timing: Timing) -> Json:
+    """The pool's times as the sidecar reads them."""
+    return {
+        "renewInterval": format_duration(timing.renew_interval_ms),
+        "requestTimeout": format_duration(timing.request_timeout_ms),
+        "fenceAfter": format_duration(timing.fence_after_ms),
+        "stopTime": format_duration(timing.stop_time_ms),
+        "takeoverAfter": format_duration(timing.takeover_after_ms),
+    }
+
+
+def _ready(facts: Facts, standing: Standing, phase_: str) -> Condition:
+    alive = facts.health.verdict in {Verdict.ALIVE, Verdict.LATE} and standing.reason in READY_STANDINGS
+    if alive and standing.reason == "Active":
+        if phase_ == "Recovering":
+            return Condition("Ready", True, "Recovering", "heard again; its share comes back step by step")
+        longer = facts.lease.duration_ms / 1000 if facts.lease else 0
+        if longer > facts.takeover_s:
+            return Condition("Ready", True, "LeaseDurationLonger", f"its sidecar runs under {longer:.0f} s")
+        return Condition("Ready", True, "Active", "heard in time")
+    return Condition("Ready", alive, standing.reason, standing.message)
+
+
+def _applied(facts: Facts, applied: int | None) -> Condition:
+    worker = facts.worker
+    epoch = worker.assignment.epoch
+    if applied is None:
+        return Condition("Applied", False, "NotAcknowledged", "the Lease's holder has acknowledged nothing yet")
+    if epoch == 0:
+        return Condition("Applied", True, "NothingAssigned", "nothing was ever assigned")
+    if applied < epoch:
+        return Condition("Applied", False, "WaitingForWorker", f"epoch {epoch} is assigned, {applied} is confirmed")
+    return Condition("Applied", True, "Applied", f"the worker runs exactly epoch {applied}")
+
+
+def _draining(facts: Facts, standing: Standing) -> Condition:
+    if standing.reason == "Draining":
+        return Condition("Draining", True, "Draining", standing.message)
+    if standing.reason == "Drained":
+        return Condition("Draining", True, "Drained", standing.message)
+    return Condition("Draining", False, "NotRequested", "")
+
+
+def _report(text: str) -> Json:
+    """The known figures of a report; what is no JSON object is ignored, since a worker wrote it."""
+    try:
+        raw = json.loads(text) if text else {}
+    except ValueError:
+        return {}
+    if not isinstance(raw, dict):
+        return {}
+    report: Json = {}
+    for key in REPORT_FIELDS:
+        value = raw.get(key)
+        if key in {"currentStreams", "processedCount", "errorCount"}:
+            if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+                report[key] = value
+        elif key in {"cpuPercent", "memoryPercent"}:
+            if (
+                isinstance(value, (int, float))
+                and not isinstance(value, bool)
+                and math.isfinite(value)
+                and value >= 0
+            ):
+                report[key] = round(value)
+        elif isinstance(value, str) and value:
+            report[key] = value[:128]
+        elif key == "vpn" and isinstance(value, dict):
+            report[key] = {k: str(v)[:128] for k, v in value.items() if k in {"status", "ip"}}
+    return report
+
+
+def dated(conditions: list[Condition], stored: object, *, generation: int, now: str) -> list[Json]:
+    """Conditions as they are written: a time moves only when the status did."""
+    before: Mapping[str, Json] = {}
+    if isinstance(stored, list):
+        before = {c["type"]: c for c in stored if isinstance(c, dict) and "type" in c}
+    written = []
+    for condition in conditions:
+        status = "True" if condition.status else "False"
+        old = before.get(condition.type, {})
+        since = old.get("lastTransitionTime", now) if old.get("status") == status else now
+        written.append(
+            {
+                "type": condition.type,
+                "status": status,
+                "reason": condition.reason,
+                "message": condition.message[:1024],
+                "observedGeneration": generation,
+                "lastTransitionTime": since,
+            }
+        )
+    return written
+
+
+def significant(status: Json) -> Json:
+    """What of a status is worth a write at once: all but the figures that move with every heartbeat."""
+    kept = {k: v for k, v in status.items() if k not in {"report", "lastHeartbeatTime"}}
+    kept["conditions"] = [
+        {k: v for k, v in condition.items() if k not in {"message", "lastTransitionTime"}}
+        for condition in status.get("conditions", [])
+    ]
+    return kept
+
+
+def is_ready(worker: Worker) -> bool:
+    """Whether the stored status says Ready."""
+    conditions = worker.status.get("conditions")
+    return isinstance(conditions, list) and any(
+        c.get("type") == "Ready" and c.get("status") == "True" for c in conditions if isinstance(c, dict)
+    )
