@@ -14,22 +14,13 @@ from typing import Any
 
 from fingerv7.contract import Timing, format_duration
 from fingerv7.core.liveness import Verdict
-from fingerv7.core.model import Worker
 from fingerv7.core.standing import Facts, Standing
 
 Json = dict[str, Any]
 
-REPORT_FIELDS = (
-    "currentStreams",
-    "processedCount",
-    "errorCount",
-    "cpuPercent",
-    "memoryPercent",
-    "lastActivity",
-    "lastDbWrite",
-    "vpn",
-    "version",
-)
+REPORT_COUNTS = ("currentStreams", "processedCount", "errorCount")
+REPORT_PERCENTAGES = ("cpuPercent", "memoryPercent")
+REPORT_TEXTS = ("lastActivity", "lastDbWrite", "version")
 READY_STANDINGS = frozenset({"Active", "Late", "Recovering", "NotAcknowledged", "Draining", "BackingOff"})
 """Standings in which a heard worker counts as ready to run what it has."""
 
@@ -70,7 +61,7 @@ def worker_status(facts: Facts, standing: Standing, *, share: int | None, timing
     status["conditions"] = [
         _ready(facts, standing, status["phase"]),
         _applied(facts, applied),
-        _draining(facts, standing),
+        _draining(standing),
     ]
     return status
 
@@ -129,7 +120,7 @@ def _applied(facts: Facts, applied: int | None) -> Condition:
     return Condition("Applied", True, "Applied", f"the worker runs exactly epoch {applied}")
 
 
-def _draining(facts: Facts, standing: Standing) -> Condition:
+def _draining(standing: Standing) -> Condition:
     if standing.reason == "Draining":
         return Condition("Draining", True, "Draining", standing.message)
     if standing.reason == "Drained":
@@ -146,23 +137,17 @@ def _report(text: str) -> Json:
     if not isinstance(raw, dict):
         return {}
     report: Json = {}
-    for key in REPORT_FIELDS:
-        value = raw.get(key)
-        if key in {"currentStreams", "processedCount", "errorCount"}:
-            if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-                report[key] = value
-        elif key in {"cpuPercent", "memoryPercent"}:
-            if (
-                isinstance(value, (int, float))
-                and not isinstance(value, bool)
-                and math.isfinite(value)
-                and value >= 0
-            ):
-                report[key] = round(value)
-        elif isinstance(value, str) and value:
+    for key in REPORT_COUNTS:
+        if isinstance(value := raw.get(key), int) and not isinstance(value, bool) and value >= 0:
+            report[key] = value
+    for key in REPORT_PERCENTAGES:
+        if isinstance(value := raw.get(key), int | float) and math.isfinite(value) and value >= 0:
+            report[key] = round(value)
+    for key in REPORT_TEXTS:
+        if isinstance(value := raw.get(key), str) and value:
             report[key] = value[:128]
-        elif key == "vpn" and isinstance(value, dict):
-            report[key] = {k: str(v)[:128] for k, v in value.items() if k in {"status", "ip"}}
+    if isinstance(vpn := raw.get("vpn"), dict):
+        report["vpn"] = {key: str(vpn[key])[:128] for key in ("status", "ip") if key in vpn}
     return report
 
 
@@ -197,11 +182,3 @@ def significant(status: Json) -> Json:
         for condition in status.get("conditions", [])
     ]
     return kept
-
-
-def is_ready(worker: Worker) -> bool:
-    """Whether the stored status says Ready."""
-    conditions = worker.status.get("conditions")
-    return isinstance(conditions, list) and any(
-        c.get("type") == "Ready" and c.get("status") == "True" for c in conditions if isinstance(c, dict)
-    )
