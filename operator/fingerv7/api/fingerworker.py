@@ -1,0 +1,227 @@
+"""FingerWorker: one worker identity, what it can do and which streams it may process."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+
+from fingerv7.api.conditions import Conditions, WorkerPhase
+from fingerv7.api.fields import (
+    ATOMIC,
+    Capability,
+    Checked,
+    Count,
+    Duration,
+    Keywords,
+    Model,
+    ObjectName,
+    Rule,
+    ShortText,
+    Text,
+    Timestamp,
+    validations,
+)
+from fingerv7.api.meta import Resource
+from fingerv7.api.rules import WORKER, WORKER_SPEC
+from fingerv7.contract import Timing, format_duration, parse_duration
+
+FINGERPRINTING = "audio_fingerprinting"
+MAX_STREAMS = 1000
+
+_CAPABILITIES = Checked(
+    Rule(
+        f"'{FINGERPRINTING}' in self",
+        f"capabilities must contain {FINGERPRINTING}, because it is every stream's need",
+    ),
+    lambda capabilities: FINGERPRINTING in capabilities,
+)
+_SET = Keywords({"x-kubernetes-list-type": "set"})
+
+
+class PoolReference(Model):
+    """A StreamPool in the same namespace."""
+
+    name: ObjectName
+    """The StreamPool's name."""
+
+
+class FingerWorkerSpec(Model):
+    """What a worker is and can do."""
+
+    model_config = ConfigDict(json_schema_extra=validations(*WORKER_SPEC))
+
+    pool_ref: PoolReference
+    """The pool whose streams it shares. It cannot be changed."""
+    max_streams: Annotated[int, Field(ge=1, le=MAX_STREAMS)]
+    """Its capacity: how many ordinary streams it can process at once."""
+    capabilities: Annotated[list[Capability], Field(min_length=1, max_length=32), _SET, _CAPABILITIES]
+    """What it can do; a stream goes only to workers that can do all it requires."""
+    location: ShortText | None = None
+    """Where it runs."""
+    performance_score_percent: Annotated[int, Field(ge=1, le=100)] | None = None
+    """How well it performs; measured from its reports when absent."""
+    drain: bool = False
+    """Move its streams away and give it no others."""
+
+
+# --- status.assignment ------------------------------------------------------------------------------------
+
+_METADATA = Annotated[dict[str, Text], Field(max_length=16)]
+
+
+class AssignedStream(Model):
+    """A stream that the worker may process."""
+
+    id: Annotated[str, Field(min_length=1, max_length=1024)]
+    """The stream's id."""
+    url: Annotated[str, Field(min_length=1, max_length=1024, pattern="^[Hh][Tt][Tt][Pp][Ss]?://")] = Field(repr=False)
+    """The stream's address, verbatim."""
+    name: Text = ""
+    """The stream's name for people."""
+    token: Annotated[str, Field(min_length=1, max_length=63)]
+    """Grows from grant to grant of the stream; a sink that refuses lower ones refuses a frozen worker's writes."""
+    metadata: _METADATA | None = Field(default=None, repr=False)
+    """Handed to the worker as it is."""
+    weight: Count | None = None
+    """How many ordinary streams it counts for; one when absent."""
+    capabilities: Annotated[list[ShortText], Field(max_length=32), ATOMIC] | None = None
+    """What it requires beyond audio_fingerprinting."""
+    location: ShortText | None = None
+    """Where it is best processed."""
+
+
+class RevokingStream(Model):
+    """A stream that was taken away and that the worker may still be processing."""
+
+    id: Annotated[str, Field(min_length=1, max_length=1024)]
+    """The stream's id."""
+    epoch: Count
+    """The epoch at which it was taken away; an acknowledgement at or above it frees the stream."""
+
+
+class Assignment(Model):
+    """What the worker may process."""
+
+    epoch: Count = 0
+    """Grows by one whenever what the worker should run changes; it never decreases."""
+    leader_epoch: Count = 0
+    """The epoch of the operator process that wrote it last; it never decreases."""
+    hash: Annotated[str, Field(max_length=63)] = ""
+    """The hash of the config that mirrors it, which the worker confirms."""
+    streams: Annotated[list[AssignedStream], Field(max_length=MAX_STREAMS), ATOMIC] = Field(default_factory=list)
+    """The streams that the worker may process."""
+    revoking: Annotated[list[RevokingStream], Field(max_length=MAX_STREAMS), ATOMIC] = Field(default_factory=list)
+    """Streams taken away and not confirmed as stopped; nobody else gets them before that."""
+
+
+# --- status -----------------------------------------------------------------------------------------------
+
+
+class WorkerTimes(Model):
+    """The pool's times, copied by the operator so that the sidecar learns them."""
+
+    renew_interval: Duration
+    """How often to renew the Lease."""
+    request_timeout: Duration
+    """How long one request may take."""
+    fence_after: Duration
+    """When to empty the worker's config after the last acknowledged renewal."""
+    stop_time: Duration
+    """How long the worker may take to stop."""
+    takeover_after: Duration
+    """When the worker's streams are given to others."""
+
+    @classmethod
+    def of(cls, timing: Timing) -> WorkerTimes:
+        return cls(
+            renew_interval=format_duration(timing.renew_interval_ms),
+            request_timeout=format_duration(timing.request_timeout_ms),
+            fence_after=format_duration(timing.fence_after_ms),
+            stop_time=format_duration(timing.stop_time_ms),
+            takeover_after=format_duration(timing.takeover_after_ms),
+        )
+
+    def timing(self) -> Timing:
+        return Timing(
+            renew_interval_ms=parse_duration(self.renew_interval),
+            request_timeout_ms=parse_duration(self.request_timeout),
+            fence_after_ms=parse_duration(self.fence_after),
+            stop_time_ms=parse_duration(self.stop_time),
+            takeover_after_ms=parse_duration(self.takeover_after),
+        )
+
+
+class Vpn(Model):
+    """The worker's VPN, as it reports it."""
+
+    status: ShortText | None = None
+    """Such as connected."""
+    ip: ShortText | None = None
+    """The address that others see."""
+
+
+class WorkerReport(Model):
+    """A digest of the worker's own statistics, refreshed at a limited rate."""
+
+    current_streams: Count | None = None
+    """Streams that it says it is processing."""
+    processed_count: Count | None = None
+    """Recognised pieces since it started."""
+    error_count: Count | None = None
+    """Errors since it started."""
+    cpu_percent: Count | None = None
+    """Its share of a core."""
+    memory_percent: Count | None = None
+    """Its share of the memory that it may use."""
+    last_activity: ShortText | None = None
+    """When it last processed something, in its own words."""
+    last_db_write: ShortText | None = None
+    """When it last wrote a result, in its own words."""
+    vpn: Vpn | None = None
+    """Its VPN."""
+    version: ShortText | None = None
+    """Its version."""
+
+
+class FingerWorkerStatus(Model):
+    """What the operator assigned and what it sees. Written by the operator only."""
+
+    observed_generation: Count | None = None
+    """The `metadata.generation` that the rest was derived from."""
+    conditions: Conditions = Field(default_factory=list)
+    """Ready, Applied, Draining."""
+    phase: WorkerPhase | None = None
+    """Where the worker is in its life: Pending, Registered, Active, Warning, Inactive, Recovering, Draining,
+    Drained or Removed."""
+    assignment: Assignment | None = None
+    """The streams that the worker may process."""
+    assigned_streams: Count | None = None
+    """How many streams it may process."""
+    load_percent: Count | None = None
+    """The assigned streams' weight as a share of `maxStreams`."""
+    applied_epoch: Count | None = None
+    """The epoch that the worker confirmed last."""
+    incarnation: Annotated[str, Field(max_length=253)] | None = None
+    """Which life of the worker holds the Lease: pod UID, slash, a nonce of the sidecar."""
+    last_heartbeat_time: Timestamp | None = None
+    """When the Lease was last renewed; refreshed at a limited rate."""
+    liveness: WorkerTimes | None = None
+    """The pool's times, for the sidecar."""
+    report: WorkerReport | None = None
+    """What the worker reports about itself."""
+
+
+class FingerWorker(Resource):
+    """One worker identity: its capacity and traits, and the streams that it may process.
+
+    Its name is the name of its Lease. Deleting it drains the worker first.
+    """
+
+    model_config = ConfigDict(json_schema_extra=validations(*WORKER))
+
+    kind: Literal["FingerWorker"] = "FingerWorker"
+    spec: FingerWorkerSpec
+    """What the worker is and can do."""
+    status: FingerWorkerStatus = Field(default_factory=FingerWorkerStatus)
+    """What the operator assigned and what it sees."""

@@ -1,0 +1,126 @@
+"""The CEL rules that look at more than one field, with the sentences that people read when one refuses.
+
+The time rules repeat `contract.Timing.derive` and `Timing.violations` in integers of milliseconds; a test holds
+both against each other. The epoch rules stand at the root of the schema, because a rule below `status` is not even
+asked when a patch removes the whole status.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fingerv7.api.fields import Rule
+from fingerv7.contract import DURATION_PATTERN, Timing
+
+# --- StreamPool.spec.liveness -----------------------------------------------------------------------------
+
+_OPTIONAL_TIMES = ("stopTime", "fenceAfter", "renewInterval", "requestTimeout", "warningAfter")
+_DERIVED = (
+    ("k", "stopTime", "(t * 3 / 10 < 6000 ? t * 3 / 10 : 6000)"),
+    ("d", "fenceAfter", "(t * 9 / 10 > k ? t * 9 / 10 - k : 0)"),
+    ("r", "renewInterval", "(d * 5 / 12 < 10000 ? d * 5 / 12 : 10000)"),
+    ("q", "requestTimeout", "(d / 6 < 5000 ? d / 6 : 5000)"),
+    ("w", "warningAfter", "t / 2"),
+)
+
+
+@dataclass(frozen=True)
+class TimeRule:
+    """One inequality, for the API server and for Python."""
+
+    condition: str
+    """CEL over t, k, d, r, q and w: takeoverAfter, stopTime, fenceAfter, renewInterval, requestTimeout and
+    warningAfter in milliseconds, derived where they are left out."""
+    message: str
+    holds: Callable[[Timing, int], bool]
+    """The same over the derived times and warningAfter in milliseconds."""
+
+    def rule(self) -> Rule:
+        # CEL has no variables here: a list of one element, asked whether all of it …, is one. The first line
+        # leaves a wrongly spelled duration to the rule of its own field.
+        given = ", ".join(f"self.?{name}.orValue('1s')" for name in _OPTIONAL_TIMES)
+        lines = [
+            f"[self.takeoverAfter, {given}].exists(x, !x.matches('{DURATION_PATTERN}')) ||",
+            "[duration(self.takeoverAfter).getMilliseconds()].all(t,",
+            *(
+                f"[has(self.{name}) ? duration(self.{name}).getMilliseconds() : {derived}].all({variable},"
+                for variable, name, derived in _DERIVED
+            ),
+            f"{self.condition}{')' * (1 + len(_DERIVED))}",
+        ]
+        return Rule("\n".join(lines), self.message)
+
+
+TIMES = (
+    TimeRule(
+        "k > 0 && d > 0 && r > 0 && q > 0",
+        "every time must be greater than zero; shorten stopTime, or lengthen takeoverAfter, so that something is "
+        "left for fenceAfter and what is derived from it",
+        lambda timing, _: (
+            min(timing.stop_time_ms, timing.fence_after_ms) > 0
+            and min(timing.renew_interval_ms, timing.request_timeout_ms) > 0
+        ),
+    ),
+    TimeRule(
+        "(d + k) * 105 <= t * 95",
+        "(fenceAfter + stopTime) * 1.05 must be at most takeoverAfter * 0.95, or a worker could still run when its "
+        "streams are given away; leave fenceAfter and stopTime out to have them derived from takeoverAfter",
+        lambda timing, _: (timing.fence_after_ms + timing.stop_time_ms) * 105 <= timing.takeover_after_ms * 95,
+    ),
+    TimeRule(
+        "r + 2 * q <= d",
+        "renewInterval + 2 * requestTimeout must be at most fenceAfter, or one lost request fences a healthy "
+        "worker; leave them out to have them derived from fenceAfter",
+        lambda timing, _: timing.renew_interval_ms + 2 * timing.request_timeout_ms <= timing.fence_after_ms,
+    ),
+    TimeRule(
+        "w < t",
+        "warningAfter must be less than takeoverAfter; leave it out to have half of takeoverAfter",
+        lambda timing, warning_after_ms: warning_after_ms < timing.takeover_after_ms,
+    ),
+)
+
+# --- StreamPool -------------------------------------------------------------------------------------------
+
+POOL = (
+    Rule(
+        "self.metadata.name.size() <= 63",
+        "a StreamPool's name must have at most 63 characters, because workers carry it as a label",
+    ),
+    Rule(
+        "!has(oldSelf.status) || !has(oldSelf.status.leaderEpoch) || "
+        "(has(self.status) && has(self.status.leaderEpoch) && self.status.leaderEpoch >= oldSelf.status.leaderEpoch)",
+        "status.leaderEpoch never decreases and cannot be removed: a newer operator process has taken over",
+    ),
+)
+
+# --- FingerWorker -----------------------------------------------------------------------------------------
+
+_ASSIGNED_BEFORE = "has(oldSelf.status) && has(oldSelf.status.assignment)"
+_ASSIGNED_NOW = "has(self.status) && has(self.status.assignment)"
+
+WORKER = (
+    Rule(
+        f"!({_ASSIGNED_BEFORE}) || ({_ASSIGNED_NOW})",
+        "status.assignment cannot be removed: it is the record of what the worker may still be processing; "
+        "delete the FingerWorker to drain it",
+    ),
+    Rule(
+        f"!({_ASSIGNED_BEFORE}) || !({_ASSIGNED_NOW}) || "
+        "self.status.assignment.epoch >= oldSelf.status.assignment.epoch",
+        "status.assignment.epoch never decreases; read the FingerWorker again and write from what it says",
+    ),
+    Rule(
+        f"!({_ASSIGNED_BEFORE}) || !({_ASSIGNED_NOW}) || "
+        "self.status.assignment.leaderEpoch >= oldSelf.status.assignment.leaderEpoch",
+        "status.assignment.leaderEpoch never decreases: a newer operator process has taken over",
+    ),
+)
+
+WORKER_SPEC = (
+    Rule(
+        "self.poolRef.name == oldSelf.poolRef.name",
+        "poolRef cannot be changed; delete the FingerWorker, which drains it, and create it for the other pool",
+    ),
+)

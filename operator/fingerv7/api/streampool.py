@@ -1,0 +1,322 @@
+"""StreamPool: where the streams come from, how they are balanced and how failures are judged."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal, Self
+
+from pydantic import ConfigDict, Field, model_validator
+
+from fingerv7.api.conditions import Conditions
+from fingerv7.api.fields import (
+    ATOMIC,
+    Count,
+    Duration,
+    Identifier,
+    Interval,
+    Model,
+    ObjectName,
+    Percent,
+    ShortText,
+    TableName,
+    TakeoverTime,
+    Text,
+    Timestamp,
+    validations,
+)
+from fingerv7.api.meta import Resource
+from fingerv7.api.rules import POOL, TIMES
+from fingerv7.contract import Timing, parse_duration
+
+
+class Registration(StrEnum):
+    """Who may add workers to a pool."""
+
+    DECLARED = "Declared"
+    OPEN = "Open"
+
+
+class Strategy(StrEnum):
+    """What an even share is."""
+
+    CAPACITY = "Capacity"
+
+
+class Mode(StrEnum):
+    """What happens with a balancing plan."""
+
+    AUTO = "Auto"
+
+
+# --- spec.source ------------------------------------------------------------------------------------------
+
+
+class SecretReference(Model):
+    """A Secret in the pool's own namespace."""
+
+    name: ObjectName
+    """The Secret's name."""
+
+
+class Columns(Model):
+    """Which column holds what. A name is used quoted, so upper and lower case matter."""
+
+    id: Identifier = "id"
+    """The stream's id: unique, of any type that prints as text."""
+    url: Identifier = "url"
+    """The stream's address, http or https."""
+    name: Identifier = "name"
+    """The stream's name for people."""
+    active: Identifier = "active"
+    """A boolean; only active streams are processed."""
+    updated_at: Identifier = "updated_at"
+    """When the row last changed."""
+    metadata: Identifier = "metadata"
+    """JSON: an object of at most 16 texts, handed to the worker as it is."""
+    status: Identifier | None = None
+    """A text; where this column is named, rows whose status is not `active` are left out as well."""
+    location: Identifier | None = None
+    """Where the stream is best processed."""
+    capabilities: Identifier | None = None
+    """A text array: what a worker must be capable of to get the stream."""
+    weight: Identifier | None = None
+    """A whole number: how many ordinary streams this one counts for."""
+
+
+class PostgresSource(Model):
+    """A table of streams in PostgreSQL. A role that may only read it is enough."""
+
+    secret_ref: SecretReference
+    """The Secret with the connection: key `uri`, or `host`, `port`, `database`, `user` and `password`; optional
+    `sslmode` and `ca.crt`. It is read again on every reconnect."""
+    table: TableName
+    """The table or view, as `table` or `schema.table`."""
+    columns: Columns = Columns()
+    """The table's columns."""
+    poll_interval: Interval = "30s"
+    """How often the whole table is read."""
+    notify_channel: Identifier | None = None
+    """A channel to LISTEN on; a notification reads the table at once."""
+    max_shrink_percent: Percent = 50
+    """When more than this share of the streams held by workers vanishes or changes its URL at once, nothing is
+    revoked until the change is confirmed."""
+    shrink_confirmations: Annotated[int, Field(ge=1, le=100)] = 3
+    """How many polls in a row must show the same change to confirm it."""
+    statement_timeout: Interval = "10s"
+    """How long one query may run."""
+    connect_timeout: Interval = "10s"
+    """How long connecting may take."""
+
+    @property
+    def poll_interval_ms(self) -> int:
+        return parse_duration(self.poll_interval)
+
+    @property
+    def statement_timeout_ms(self) -> int:
+        return parse_duration(self.statement_timeout)
+
+    @property
+    def connect_timeout_ms(self) -> int:
+        return parse_duration(self.connect_timeout)
+
+
+class Source(Model):
+    """Where the streams come from."""
+
+    postgres: PostgresSource
+    """A table in PostgreSQL."""
+
+
+# --- spec.balancing, spec.liveness ------------------------------------------------------------------------
+
+
+class Balancing(Model):
+    """How streams are shared among the workers, and how eagerly they are moved."""
+
+    strategy: Strategy = Strategy.CAPACITY
+    """`Capacity`: every worker gets the same share of its capacity."""
+    mode: Mode = Mode.AUTO
+    """`Auto`: plans are applied as they are made."""
+    imbalance_threshold_percent: Percent = 15
+    """Streams move for balance only when some worker's load is further than this from the mean load, and"""
+    max_stream_difference: Annotated[int, Field(ge=0, le=1000)] = 3
+    """when some worker is further than this many streams from its fair share."""
+    cooldown: Duration = "300s"
+    """How long after a round of balancing moves no other one begins. Repairs never wait."""
+    max_moves_per_round_percent: Annotated[int, Field(ge=1, le=100)] = 10
+    """The largest share of all streams that one round may move for balance."""
+
+    drain_timeout: Duration = "10m"
+    """How long a draining worker keeps streams that have no room elsewhere before it gives them up."""
+
+    @property
+    def cooldown_ms(self) -> int:
+        return parse_duration(self.cooldown)
+
+    @property
+    def drain_timeout_ms(self) -> int:
+        return parse_duration(self.drain_timeout)
+
+
+class MassFailure(Model):
+    """A brake: when so many workers go silent at once, the network is the likelier cause."""
+
+    threshold_percent: Annotated[int, Field(ge=1, le=100)] = 50
+    """Takeovers are held when more than this share of the pool's workers, and more than two, go silent within
+    one `takeoverAfter`."""
+    max_hold: Duration = "60s"
+    """How long takeovers are held at most; afterwards they proceed at a bounded rate."""
+
+    @property
+    def max_hold_ms(self) -> int:
+        return parse_duration(self.max_hold)
+
+
+class Liveness(Model):
+    """When a worker counts as late, stops by itself, and loses its streams. What is left out is derived."""
+
+    model_config = ConfigDict(json_schema_extra=validations(*(time.rule() for time in TIMES)))
+
+    takeover_after: TakeoverTime = "20s"
+    """A worker silent for so long loses its streams to others."""
+    renew_interval: Interval | None = None
+    """How often a sidecar renews its Lease; 5/12 of `fenceAfter`, at most 10s, when absent."""
+    request_timeout: Interval | None = None
+    """How long one request of a sidecar may take; 1/6 of `fenceAfter`, at most 5s, when absent."""
+    fence_after: Interval | None = None
+    """A sidecar that could not renew for so long empties its worker's config; 9/10 of `takeoverAfter` less
+    `stopTime` when absent."""
+    stop_time: Interval | None = None
+    """How long a worker may take to stop after its config was emptied; 3/10 of `takeoverAfter`, at most 6s, when
+    absent. In pods at least 6s."""
+    warning_after: Interval | None = None
+    """A worker silent for so long is shown as late; half of `takeoverAfter` when absent."""
+    remove_after: Interval = "24h"
+    """A silent worker that the operator created itself is deleted after so long."""
+    mass_failure: MassFailure = MassFailure()
+    """What to do when many workers go silent at once."""
+
+    def timing(self) -> Timing:
+        """The five times of the protocol, derived where they are left out."""
+        return Timing.derive(
+            parse_duration(self.takeover_after),
+            renew_interval_ms=_optional_ms(self.renew_interval),
+            request_timeout_ms=_optional_ms(self.request_timeout),
+            fence_after_ms=_optional_ms(self.fence_after),
+            stop_time_ms=_optional_ms(self.stop_time),
+        )
+
+    @property
+    def takeover_after_ms(self) -> int:
+        return parse_duration(self.takeover_after)
+
+    @property
+    def warning_after_ms(self) -> int:
+        given = _optional_ms(self.warning_after)
+        return self.takeover_after_ms // 2 if given is None else given
+
+    @property
+    def remove_after_ms(self) -> int:
+        return parse_duration(self.remove_after)
+
+    @model_validator(mode="after")
+    def _keeps_the_inequalities(self) -> Self:
+        timing = self.timing()
+        broken = [time.message for time in TIMES if not time.holds(timing, self.warning_after_ms)]
+        if broken:
+            raise ValueError("; ".join(broken))
+        return self
+
+
+def _optional_ms(text: str | None) -> int | None:
+    return None if text is None else parse_duration(text)
+
+
+class StreamPoolSpec(Model):
+    """What is wanted of a pool."""
+
+    source: Source
+    """Where the streams come from."""
+    registration: Registration = Registration.DECLARED
+    """`Declared`: only FingerWorkers that somebody created take part. `Open`: a worker may register itself through
+    its Lease."""
+    balancing: Balancing = Balancing()
+    """How streams are shared among the workers."""
+    liveness: Liveness = Liveness()
+    """How failures are judged."""
+    paused: bool = False
+    """Plan nothing new and follow no change of the source. Hand-overs that have begun finish, and takeovers go on."""
+
+
+# --- status -----------------------------------------------------------------------------------------------
+
+
+class LastRebalance(Model):
+    """The last round of moves."""
+
+    time: Timestamp
+    """When it began."""
+    reason: ShortText
+    """What triggered it."""
+    moves: Count
+    """How many streams it moved."""
+    duration: Duration | None = None
+    """How long it took until the last move was finished; absent while it is under way."""
+
+
+ReasonCounts = Annotated[dict[str, Count], Field(max_length=32)]
+ReasonExamples = Annotated[dict[str, Annotated[list[Text], Field(max_length=5), ATOMIC]], Field(max_length=32)]
+
+
+class StreamPoolStatus(Model):
+    """What the operator sees. Written by the operator only."""
+
+    observed_generation: Count | None = None
+    """The `metadata.generation` that the rest was derived from."""
+    conditions: Conditions = Field(default_factory=list)
+    """Ready, SourceReachable, SourceChanged, SourceShared, Balanced, CapacitySufficient, TakeoverHeld, Paused."""
+    streams: Count | None = None
+    """Active streams in the source."""
+    assigned: Count | None = None
+    """Streams that a live worker was given."""
+    unassigned: Count | None = None
+    """Streams that nobody was given."""
+    quarantined: Count | None = None
+    """Rows of the source that cannot be served as they are."""
+    workers: Count | None = None
+    """FingerWorkers of the pool."""
+    ready_workers: Count | None = None
+    """Those of them that are alive."""
+    capacity: Count | None = None
+    """How many streams the ready workers may have together."""
+    load_percent: Count | None = None
+    """Assigned streams as a share of the capacity."""
+    imbalance_percent: Count | None = None
+    """How far the most uneven worker's load is from the mean load."""
+    leader_epoch: Count | None = None
+    """The epoch of the operator process that wrote this; it never decreases."""
+    last_rebalance: LastRebalance | None = None
+    """The last round of moves."""
+    unassigned_reasons: ReasonCounts | None = None
+    """How many streams are unassigned for which reason."""
+    unassigned_examples: ReasonExamples | None = None
+    """A few ids of unassigned streams for each reason."""
+    quarantined_reasons: ReasonCounts | None = None
+    """How many rows are quarantined for which reason."""
+    quarantined_examples: ReasonExamples | None = None
+    """A few ids of quarantined rows for each reason."""
+    source_identity: Text | None = None
+    """Which database the streams were last read from, as a hash: another one is a change that asks for
+    confirmation."""
+
+
+class StreamPool(Resource):
+    """A table of streams and the rules by which a fleet of FingerWorkers shares it."""
+
+    model_config = ConfigDict(json_schema_extra=validations(*POOL))
+
+    kind: Literal["StreamPool"] = "StreamPool"
+    spec: StreamPoolSpec
+    """What is wanted."""
+    status: StreamPoolStatus = Field(default_factory=StreamPoolStatus)
+    """What the operator sees."""
