@@ -259,5 +259,5 @@ class Condition(Model):
 Conditions = Annotated[
     list[Condition],
     Field(max_length=32),
-    Keywords({"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}),
+    Keywords((("x-kubernetes-list-type", "map"), ("x-kubernetes-list-map-keys", ("type",)))),
 ]

@@ -67,10 +67,10 @@ def validations(*rules: Rule) -> dict[str, Any]:
 class Keywords:
     """Adds keywords that pydantic does not know to the schema of an annotated type."""
 
-    added: dict[str, Any]
+    added: tuple[tuple[str, Any], ...]
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return {**handler(core), **self.added}
+        return {**handler(core), **dict(self.added)}
 
 
 @dataclass(frozen=True)
@@ -165,12 +165,12 @@ Capability = Annotated[
 
 # --- plain bounded values ---------------------------------------------------------------------------------
 
-ATOMIC = Keywords({"x-kubernetes-list-type": "atomic"})
-INT64 = Keywords({"format": "int64"})
+ATOMIC = Keywords((("x-kubernetes-list-type", "atomic"),))
+INT64 = Keywords((("format", "int64"),))
 
 Percent = Annotated[int, Field(ge=0, le=100)]
 Count = Annotated[int, Field(ge=0), INT64]
-Timestamp = Annotated[str, Field(max_length=40), Keywords({"format": "date-time"})]
+Timestamp = Annotated[str, Field(max_length=40), Keywords((("format", "date-time"),))]
 """RFC 3339, kept as the text that it is, so that an unchanged one is written back unchanged."""
 ShortText = Annotated[str, Field(max_length=63)]
 Text = Annotated[str, Field(max_length=1024)]

@@ -36,7 +36,7 @@ _CAPABILITIES = Checked(
     ),
     lambda capabilities: FINGERPRINTING in capabilities,
 )
-_SET = Keywords({"x-kubernetes-list-type": "set"})
+_SET = Keywords((("x-kubernetes-list-type", "set"),))
 
 
 class PoolReference(Model):

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from fingerv7.api.fields import Model
 
 
 class ObjectMeta(Model):
-    """The part of Kubernetes' object metadata that the operator reads."""
+    """The part of Kubernetes' object metadata that the operator reads; empty where it is not set."""
 
     name: str = ""
     namespace: str = ""
@@ -23,9 +23,14 @@ class ObjectMeta(Model):
     creation_timestamp: str | None = None
     deletion_timestamp: str | None = None
 
+    @model_serializer(mode="wrap")
+    def _only_what_is_set(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in handler(self).items() if value}
+
 
 class Resource(Model):
     """A Kubernetes object of this API group."""
 
     api_version: Literal["fingerv7.io/v1alpha1"] = "fingerv7.io/v1alpha1"
+    kind: str
     metadata: ObjectMeta = Field(default_factory=ObjectMeta)
