@@ -1,0 +1,173 @@
+"""Kubernetes' and etcd's own binaries, built from their Go modules: a real control plane wherever Go is.
+
+No container engine and no download site is needed, only the module proxy that Go is set up for. It takes minutes,
+so the result is cached outside the repository, keyed by the versions in `hack/controlplane/go.mod`, and two
+starters at the same time build once.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from devenv.daemons import Command, launch_owned
+from devenv.errors import Missing, MissingRequirementsError, StartupError
+from devenv.progress import Progress, step
+from devenv.surroundings import Surroundings
+
+MODULE_FOLDER = Path(__file__).resolve().parents[1] / "controlplane"
+_GO_HOME = "/usr/local/go/bin/go"
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+_PACKAGES = {"etcd": "go.etcd.io/etcd/server/v3"}
+_VERSION_PACKAGE = "k8s.io/component-base/version"
+
+
+@dataclass(frozen=True)
+class Release:
+    """The versions that go.mod pins: `v1.36.3`, `v3.6.8`, and the Go that they need, `1.26.8`."""
+
+    kubernetes: str
+    etcd: str
+    go: str
+
+
+def read_release(go_mod: Path = MODULE_FOLDER / "go.mod") -> Release:
+    text = go_mod.read_text(encoding="utf-8")
+
+    def find(pattern: str) -> str:
+        found = re.search(pattern, text, re.MULTILINE)
+        if found is None:
+            raise ValueError(f"{go_mod} has no line like {pattern}")
+        return found[1]
+
+    return Release(
+        kubernetes=find(r"^\s*(?:require )?k8s\.io/kubernetes (v\S+)"),
+        etcd=find(r"^\s*(?:require )?go\.etcd\.io/etcd/server/v3 (v\S+)"),
+        go=find(r"^go (\S+)$"),
+    )
+
+
+def cache_folder(around: Surroundings, release: Release) -> Path:
+    system = f"{around.system.lower()}-{_ARCHITECTURES.get(around.machine, around.machine)}"
+    return around.cache_folder / "controlplane" / f"{release.kubernetes}-{release.etcd}-{system}"
+
+
+def build(names: Sequence[str], around: Surroundings, progress: Progress) -> dict[str, Path]:
+    """The named binaries (`etcd`, `kube-apiserver`, …), from the cache or built into it.
+
+    Raises:
+        MissingRequirementsError: something has to be built and there is no suitable Go.
+        StartupError: the build failed; with the compiler's words.
+    """
+    release = read_release()
+    cache = cache_folder(around, release)
+    binaries = {name: cache / name for name in names}
+    if all(path.is_file() for path in binaries.values()):
+        return binaries
+
+    go = find_go(around, release)
+    cache.mkdir(parents=True, exist_ok=True)
+    with _lock(cache / ".lock", progress):
+        for leftover in cache.glob("building-*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        wanted = [name for name in names if not binaries[name].is_file()]
+        for number, name in enumerate(wanted, 1):
+            version = release.etcd if name == "etcd" else release.kubernetes
+            what = f"building {name} {version} ({number} of {len(wanted)}, only this once)"
+            _build_one(go, name, release, cache, progress, what)
+    return binaries
+
+
+def find_go(around: Surroundings, release: Release) -> str:
+    """The `go` command, if it is new enough or can fetch one that is."""
+    how = f"install Go {release.go} or newer: https://go.dev/doc/install, and put its bin folder on PATH"
+    go = around.which("go") or (_GO_HOME if Path(_GO_HOME).is_file() else None)
+    purpose = "building the control plane from Go modules"
+    if go is None:
+        alternative = "or install kind with a container engine, or set KUBEBUILDER_ASSETS"
+        raise MissingRequirementsError(
+            purpose, [Missing("the Go toolchain (no `go` on PATH)", f"{how};\n      {alternative}")]
+        )
+    # Asked for in the module's folder: since 1.21 Go answers with the version that it would switch to.
+    asked = subprocess.run(
+        [go, "env", "-json", "GOVERSION", "GOTOOLCHAIN"],
+        cwd=MODULE_FOLDER,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    answer = json.loads(asked.stdout) if asked.returncode == 0 else {}
+    version = str(answer.get("GOVERSION", "")).removeprefix("go")
+    if _numbers(version) < _numbers(release.go):
+        what = f"Go {release.go} (`{go}` is {version or asked.stderr.strip() or 'of unknown version'})"
+        if answer.get("GOTOOLCHAIN") == "local":
+            how += "; or unset GOTOOLCHAIN=local, so that Go fetches the version it needs"
+        raise MissingRequirementsError(purpose, [Missing(what, how)])
+    return go
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """Of "1.26.8" or "1.27rc1" the leading numbers; of nothing the smallest."""
+    found = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", version)
+    return tuple(int(part or 0) for part in found.groups()) if found else ()
+
+
+def _build_one(go: str, name: str, release: Release, cache: Path, progress: Progress, what: str) -> None:
+    folder = Path(tempfile.mkdtemp(prefix="building-", dir=cache))
+    major, minor, _ = release.kubernetes.removeprefix("v").split(".", 2)
+    stamps = {"gitVersion": release.kubernetes, "gitMajor": major, "gitMinor": minor}
+    # Without the stamps the server calls itself v0.0.0 and clients refuse features by version.
+    flags = " ".join(["-s -w", *(f"-X {_VERSION_PACKAGE}.{key}={value}" for key, value in stamps.items())])
+    package = _PACKAGES.get(name, f"k8s.io/kubernetes/cmd/{name}")
+    command = Command(
+        name=name,
+        folder=folder,
+        argv=(
+            *("env", "CGO_ENABLED=0", "GOWORK=off", go, "-C", str(MODULE_FOLDER), "build", "-mod=readonly"),
+            *("-trimpath", "-ldflags", flags, "-o", str(folder / "binary"), package),
+        ),
+        stop_signal=signal.SIGINT,
+    )
+    daemon = launch_owned(command)
+    try:
+        with step(progress, what) as tick:
+            while (code := daemon.wait(1.0)) is None:
+                tick()
+            if code != 0:
+                raise StartupError(f"go build of {name}", f"failed with exit code {code}", command.log)
+        (folder / "binary").replace(cache / name)
+        # Left in place after a failure, for its log; the next build removes it.
+        shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        daemon.stop()
+
+
+@contextmanager
+def _lock(path: Path, progress: Progress) -> Iterator[None]:
+    # The kernel frees it with the process, so a killed build blocks nobody.
+    with path.open("a") as file:
+        if not _locked(file):
+            with step(progress, "waiting for another build of the control plane") as tick:
+                while not _locked(file):
+                    tick()
+                    time.sleep(1.0)
+        yield
+
+
+def _locked(file: TextIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
