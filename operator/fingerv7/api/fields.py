@@ -114,6 +114,8 @@ Duration = Annotated[str, _DURATION, _lasting(0)]
 """A Go-style duration; zero is accepted."""
 Interval = Annotated[str, _DURATION, _lasting(100)]
 """A Go-style duration of at least 100 ms, for what recurs or is waited for."""
+WrittenDuration = Annotated[str, _DURATION]
+"""A Go-style duration in a status: the operator wrote it, so that no rule is spent on it."""
 TakeoverTime = Annotated[str, _DURATION, _lasting(1_000)]
 """A Go-style duration of at least 1 s."""
 

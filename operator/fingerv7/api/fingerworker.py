@@ -12,7 +12,6 @@ from fingerv7.api.fields import (
     Capability,
     Checked,
     Count,
-    Duration,
     Keywords,
     Model,
     ObjectName,
@@ -20,6 +19,7 @@ from fingerv7.api.fields import (
     ShortText,
     Text,
     Timestamp,
+    WrittenDuration,
     validations,
 )
 from fingerv7.api.meta import Resource
@@ -73,7 +73,7 @@ _METADATA = Annotated[dict[str, Text], Field(max_length=16)]
 class AssignedStream(Model):
     """A stream that the worker may process."""
 
-    id: Annotated[str, Field(min_length=1, max_length=1024)]
+    id: Annotated[str, Field(min_length=1, max_length=253)]
     """The stream's id."""
     url: Annotated[str, Field(min_length=1, max_length=1024, pattern="^[Hh][Tt][Tt][Pp][Ss]?://")] = Field(repr=False)
     """The stream's address, verbatim."""
@@ -83,7 +83,7 @@ class AssignedStream(Model):
     """Grows from grant to grant of the stream; a sink that refuses lower ones refuses a frozen worker's writes."""
     metadata: _METADATA | None = Field(default=None, repr=False)
     """Handed to the worker as it is."""
-    weight: Count | None = None
+    weight: Annotated[int, Field(ge=1, le=1000)] | None = None
     """How many ordinary streams it counts for; one when absent."""
     capabilities: Annotated[list[ShortText], Field(max_length=32), ATOMIC] | None = None
     """What it requires beyond audio_fingerprinting."""
@@ -94,7 +94,7 @@ class AssignedStream(Model):
 class RevokingStream(Model):
     """A stream that was taken away and that the worker may still be processing."""
 
-    id: Annotated[str, Field(min_length=1, max_length=1024)]
+    id: Annotated[str, Field(min_length=1, max_length=253)]
     """The stream's id."""
     epoch: Count
     """The epoch at which it was taken away; an acknowledgement at or above it frees the stream."""
@@ -121,15 +121,15 @@ class Assignment(Model):
 class WorkerTimes(Model):
     """The pool's times, copied by the operator so that the sidecar learns them."""
 
-    renew_interval: Duration
+    renew_interval: WrittenDuration
     """How often to renew the Lease."""
-    request_timeout: Duration
+    request_timeout: WrittenDuration
     """How long one request may take."""
-    fence_after: Duration
+    fence_after: WrittenDuration
     """When to empty the worker's config after the last acknowledged renewal."""
-    stop_time: Duration
+    stop_time: WrittenDuration
     """How long the worker may take to stop."""
-    takeover_after: Duration
+    takeover_after: WrittenDuration
     """When the worker's streams are given to others."""
 
     @classmethod
@@ -152,12 +152,16 @@ class WorkerTimes(Model):
         )
 
 
+ReportedText = Annotated[str, Field(max_length=128)]
+"""In the worker's own words."""
+
+
 class Vpn(Model):
     """The worker's VPN, as it reports it."""
 
-    status: ShortText | None = None
+    status: ReportedText | None = None
     """Such as connected."""
-    ip: ShortText | None = None
+    ip: ReportedText | None = None
     """The address that others see."""
 
 
@@ -174,13 +178,13 @@ class WorkerReport(Model):
     """Its share of a core."""
     memory_percent: Count | None = None
     """Its share of the memory that it may use."""
-    last_activity: ShortText | None = None
-    """When it last processed something, in its own words."""
-    last_db_write: ShortText | None = None
-    """When it last wrote a result, in its own words."""
+    last_activity: ReportedText | None = None
+    """When it last processed something."""
+    last_db_write: ReportedText | None = None
+    """When it last wrote a result."""
     vpn: Vpn | None = None
     """Its VPN."""
-    version: ShortText | None = None
+    version: ReportedText | None = None
     """Its version."""
 
 

@@ -22,6 +22,7 @@ from fingerv7.api.fields import (
     TakeoverTime,
     Text,
     Timestamp,
+    WrittenDuration,
     validations,
 )
 from fingerv7.api.meta import Resource
@@ -260,7 +261,7 @@ class LastRebalance(Model):
     """What triggered it."""
     moves: Count
     """How many streams it moved."""
-    duration: Duration | None = None
+    duration: WrittenDuration | None = None
     """How long it took until the last move was finished; absent while it is under way."""
 
 

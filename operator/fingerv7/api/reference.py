@@ -1,0 +1,121 @@
+"""The field reference for people, `docs/api.md`, from the same schema that the API server enforces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+
+from fingerv7.api import conditions
+from fingerv7.api.structural import JsonSchema
+from fingerv7.contract import GROUP, VERSION
+
+_TYPES = {"object": "object", "array": "list", "boolean": "true or false", "integer": "number", "string": "text"}
+
+
+def render_reference(kinds: Sequence[tuple[str, JsonSchema]]) -> str:
+    """Markdown for the given kinds, each with the root schema of its CRD."""
+    lines = [
+        "# API reference",
+        "",
+        "Generated from `operator/fingerv7/api` by `make crds`; edit the models instead.",
+        "",
+        f"Group `{GROUP}`, version `{VERSION}`. Durations are whole numbers with units: `500ms`, `30s`, `1h30m`.",
+        "Fields below `status` are written by the operator only.",
+    ]
+    for name, schema in kinds:
+        lines += ["", f"## {name}", "", schema["description"]]
+        for part in ("spec", "status"):
+            lines += ["", f"### {name}.{part}", "", *_table(schema["properties"][part], part)]
+        lines += ["", f"### What {name} refuses", "", *_refusals(schema)]
+    lines += ["", "## Conditions", "", "Each has a reason; these are the words."]
+    lines += ["", *_conditions()]
+    return "\n".join(lines) + "\n"
+
+
+def _table(schema: JsonSchema, path: str) -> Iterator[str]:
+    yield "| field | type | default | meaning |"
+    yield "|---|---|---|---|"
+    yield from _rows(schema, path)
+
+
+def _rows(schema: JsonSchema, path: str) -> Iterator[str]:
+    required = schema.get("required", [])
+    for name, child in schema.get("properties", {}).items():
+        here = f"{path}.{name}"
+        meaning = " ".join([child.get("description", ""), *_bounds(child)]).replace("\n", " ").strip()
+        yield f"| `{here}` | {_type(child)} | {_default(child, required=name in required)} | {meaning} |"
+        yield from _rows(child, here)
+        items = child.get("items", {})
+        yield from _rows(items, f"{here}[]")
+
+
+def _type(schema: JsonSchema) -> str:
+    if "enum" in schema:
+        return " or ".join(f"`{value}`" for value in schema["enum"])
+    if "additionalProperties" in schema:
+        return f"map of {_type(schema['additionalProperties'])}"
+    if schema["type"] == "array":
+        return f"list of {_type(schema['items'])}"
+    return "time" if schema.get("format") == "date-time" else _TYPES[schema["type"]]
+
+
+def _default(schema: JsonSchema, *, required: bool) -> str:
+    if required:
+        return "required"
+    value = schema.get("default")
+    if value is None or isinstance(value, dict) or value == "":
+        return ""
+    return f"`{str(value).lower()}`" if isinstance(value, bool) else f"`{value}`"
+
+
+def _bounds(schema: JsonSchema) -> Iterator[str]:
+    low, high = schema.get("minimum"), schema.get("maximum")
+    if low is not None and high is not None:
+        yield f"From {low} to {high}."
+    if "maxItems" in schema:
+        yield f"At most {schema['maxItems']} entries."
+    if "maxProperties" in schema:
+        yield f"At most {schema['maxProperties']} keys."
+
+
+def _refusals(schema: JsonSchema) -> Iterator[str]:
+    """Every sentence that a rule answers with, once."""
+    seen: dict[str, list[str]] = {}
+    for path, message in _messages(schema, ""):
+        seen.setdefault(message, []).append(f"`{path or '(the object)'}`")
+    for message, paths in seen.items():
+        yield f"- {', '.join(paths)}: {message}."
+
+
+def _messages(schema: JsonSchema, path: str) -> Iterator[tuple[str, str]]:
+    for rule in schema.get("x-kubernetes-validations", []):
+        yield path, rule["message"]
+    for name, child in schema.get("properties", {}).items():
+        yield from _messages(child, f"{path}.{name}" if path else name)
+    if "items" in schema:
+        yield from _messages(schema["items"], f"{path}[]")
+
+
+def _conditions() -> Iterator[str]:
+    reasons: dict[str, dict[str, type[StrEnum]]] = {
+        "FingerWorker": {
+            "Ready": conditions.WorkerReady,
+            "Applied": conditions.WorkerApplied,
+            "Draining": conditions.WorkerDraining,
+        },
+        "StreamPool": {
+            "Ready": conditions.PoolReady,
+            "SourceReachable": conditions.SourceReachable,
+            "SourceChanged": conditions.SourceChanged,
+            "SourceShared": conditions.SourceShared,
+            "Balanced": conditions.Balanced,
+            "CapacitySufficient": conditions.CapacitySufficient,
+            "TakeoverHeld": conditions.TakeoverHeld,
+            "Paused": conditions.Paused,
+        },
+    }
+    yield "| kind | condition | reasons |"
+    yield "|---|---|---|"
+    for kind, types in reasons.items():
+        for type_, words in types.items():
+            yield f"| {kind} | {type_} | {', '.join(words)} |"
