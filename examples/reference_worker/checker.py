@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from reference_worker import queries
 from reference_worker.journal import connected
 from reference_worker.verdict import Gap, GapFigures, Overlap, Refusal, Verdict, Window
+from reference_worker.verdict import allowed_gap_s as limit
 
 _T = TypeVar("_T")
 
@@ -68,7 +69,7 @@ async def check_async(
         gaps = [
             Gap(allowed_s=allowed_s, **row)
             for row in await connection.fetch(queries.GAPS, since, shortest_s)
-            if row["seconds"] > (allowed_s := _allowed(row["started"], row["ended"], windows, allowed_gap_s))
+            if row["seconds"] > (allowed_s := limit(row["started"], row["ended"], windows, otherwise_s=allowed_gap_s))
         ]
         longest = await connection.fetchval(queries.LONGEST_GAP, since)
         refusals = [Refusal(**row) for row in await connection.fetch(queries.REFUSALS, since)]
@@ -117,12 +118,6 @@ def journal_now(dsn: str) -> datetime:
             return now
 
     return _run(query())
-
-
-def _allowed(started: datetime, ended: datetime, windows: Sequence[Window], otherwise_s: float) -> float:
-    """The most generous of the windows that the gap touches."""
-    touched = [each.allowed_gap_s for each in windows if started <= each.end and ended >= each.start]
-    return max(touched, default=otherwise_s)
 
 
 def _run(query: Coroutine[Any, Any, _T]) -> _T:

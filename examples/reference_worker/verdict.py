@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -102,6 +103,12 @@ class GapFigures:
     p50_s: float | None
     p99_s: float | None
     max_s: float | None
+
+
+def allowed_gap_s(started: datetime, ended: datetime, windows: Sequence[Window], *, otherwise_s: float) -> float:
+    """How long this gap may be: by the most generous of the windows that it touches."""
+    touched = [each.allowed_gap_s for each in windows if started <= each.end and ended >= each.start]
+    return max(touched, default=otherwise_s)
 
 
 def _json(found: object) -> object:
