@@ -45,14 +45,10 @@ CREATE OR REPLACE FUNCTION journal.alive(last_beat timestamptz, closed boolean) 
 LANGUAGE sql VOLATILE AS
 $$ SELECT NOT closed AND last_beat > clock_timestamp() - interval '1 second' $$;
 
--- A live run's open intervals last until now. "Now" is the start of the reader's transaction, which is also the moment
--- of a repeatable-read snapshot: a slow reader must not take beats that it cannot see for beats that did not come.
+-- Open intervals of a live run grow with its beats. "Now" is the start of the reader's transaction, which is also the
+-- moment of a repeatable-read snapshot: a slow reader must not take beats that it cannot see for beats that did not come.
 CREATE OR REPLACE VIEW journal.spans AS
 SELECT i.interval_id, i.run_id, i.worker, i.stream, i.token, i.started_at,
-       CASE WHEN i.stopped_at IS NOT NULL THEN i.stopped_at
-            WHEN r.live THEN now()
-            ELSE r.last_beat + interval '100 milliseconds'
-       END AS ended_at,
-       i.stopped_at IS NULL AND r.live AS running
-FROM journal.intervals AS i
-JOIN (SELECT *, NOT closed AND last_beat > now() - interval '1 second' AS live FROM journal.runs) AS r USING (run_id);
+       coalesce(i.stopped_at, r.last_beat + interval '100 milliseconds') AS ended_at,
+       i.stopped_at IS NULL AND NOT r.closed AND r.last_beat > now() - interval '1 second' AS running
+FROM journal.intervals AS i JOIN journal.runs AS r USING (run_id);
