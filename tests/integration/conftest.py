@@ -14,6 +14,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+
 from devenv.cluster import Cluster, start_cluster
 from devenv.errors import CommandError
 from devenv.postgres import Postgres, start_postgres

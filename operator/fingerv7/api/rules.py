@@ -15,14 +15,13 @@ from fingerv7.contract import DURATION_PATTERN, Timing
 
 # --- StreamPool.spec.liveness -----------------------------------------------------------------------------
 
-_OPTIONAL_TIMES = ("stopTime", "fenceAfter", "renewInterval", "requestTimeout", "warningAfter")
-_DERIVED = (
-    ("k", "stopTime", "(t * 3 / 10 < 6000 ? t * 3 / 10 : 6000)"),
-    ("d", "fenceAfter", "(t * 9 / 10 > k ? t * 9 / 10 - k : 0)"),
-    ("r", "renewInterval", "(d * 5 / 12 < 10000 ? d * 5 / 12 : 10000)"),
-    ("q", "requestTimeout", "(d / 6 < 5000 ? d / 6 : 5000)"),
-    ("w", "warningAfter", "t / 2"),
-)
+_DERIVED = {
+    "k": ("stopTime", "(t * 3 / 10 < 6000 ? t * 3 / 10 : 6000)"),
+    "d": ("fenceAfter", "(t * 9 / 10 > k ? t * 9 / 10 - k : 0)"),
+    "r": ("renewInterval", "(d * 5 / 12 < 10000 ? d * 5 / 12 : 10000)"),
+    "q": ("requestTimeout", "(d / 6 < 5000 ? d / 6 : 5000)"),
+    "w": ("warningAfter", "t / 2"),
+}
 
 
 @dataclass(frozen=True)
@@ -30,31 +29,34 @@ class TimeRule:
     """One inequality, for the API server and for Python."""
 
     condition: str
-    """CEL over t, k, d, r, q and w: takeoverAfter, stopTime, fenceAfter, renewInterval, requestTimeout and
-    warningAfter in milliseconds, derived where they are left out."""
+    """CEL over t (takeoverAfter) and `variables`, in milliseconds, derived where they are left out."""
+    variables: str
+    """Which of `_DERIVED` the condition needs, each after those that it is derived from itself."""
     message: str
     holds: Callable[[Timing, int], bool]
     """The same over the derived times and warningAfter in milliseconds."""
 
     def rule(self) -> Rule:
-        # CEL has no variables here: a list of one element, asked whether all of it …, is one. The first line
-        # leaves a wrongly spelled duration to the rule of its own field.
-        given = ", ".join(f"self.?{name}.orValue('1s')" for name in _OPTIONAL_TIMES)
+        # CEL has no variables here; a list of one element, asked whether all of it fulfils something, is one.
+        # The first line leaves a wrongly spelled duration to the rule of its own field.
+        bound = [(variable, *_DERIVED[variable]) for variable in self.variables]
+        given = ", ".join(["self.takeoverAfter", *(f"self.?{name}.orValue('1s')" for _, name, _ in bound)])
         lines = [
-            f"[self.takeoverAfter, {given}].exists(x, !x.matches('{DURATION_PATTERN}')) ||",
+            f"[{given}]",
+            f".exists(x, !x.matches('{DURATION_PATTERN}')) ||",
             "[duration(self.takeoverAfter).getMilliseconds()].all(t,",
-            *(
-                f"[has(self.{name}) ? duration(self.{name}).getMilliseconds() : {derived}].all({variable},"
-                for variable, name, derived in _DERIVED
-            ),
-            f"{self.condition}{')' * (1 + len(_DERIVED))}",
         ]
+        for variable, name, derived in bound:
+            lines.append(f"[has(self.{name}) ? duration(self.{name}).getMilliseconds() :")
+            lines.append(f"{derived}].all({variable},")
+        lines.append(f"{self.condition}{')' * (1 + len(bound))}")
         return Rule("\n".join(lines), self.message)
 
 
 TIMES = (
     TimeRule(
         "k > 0 && d > 0 && r > 0 && q > 0",
+        "kdrq",
         "every time must be greater than zero; shorten stopTime, or lengthen takeoverAfter, so that something is "
         "left for fenceAfter and what is derived from it",
         lambda timing, _: (
@@ -64,18 +66,21 @@ TIMES = (
     ),
     TimeRule(
         "(d + k) * 105 <= t * 95",
+        "kd",
         "(fenceAfter + stopTime) * 1.05 must be at most takeoverAfter * 0.95, or a worker could still run when its "
         "streams are given away; leave fenceAfter and stopTime out to have them derived from takeoverAfter",
         lambda timing, _: (timing.fence_after_ms + timing.stop_time_ms) * 105 <= timing.takeover_after_ms * 95,
     ),
     TimeRule(
         "r + 2 * q <= d",
+        "kdrq",
         "renewInterval + 2 * requestTimeout must be at most fenceAfter, or one lost request fences a healthy "
         "worker; leave them out to have them derived from fenceAfter",
         lambda timing, _: timing.renew_interval_ms + 2 * timing.request_timeout_ms <= timing.fence_after_ms,
     ),
     TimeRule(
         "w < t",
+        "w",
         "warningAfter must be less than takeoverAfter; leave it out to have half of takeoverAfter",
         lambda timing, warning_after_ms: warning_after_ms < timing.takeover_after_ms,
     ),

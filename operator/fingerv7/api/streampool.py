@@ -139,24 +139,18 @@ class Balancing(Model):
     mode: Mode = Mode.AUTO
     """`Auto`: plans are applied as they are made."""
     imbalance_threshold_percent: Percent = 15
-    """Streams move for balance only when some worker's load is further than this from the mean load, and"""
+    """How far a worker's load may be from the mean load before streams move for balance."""
     max_stream_difference: Annotated[int, Field(ge=0, le=1000)] = 3
-    """when some worker is further than this many streams from its fair share."""
+    """How many streams a worker may be away from its fair share before streams move for balance; both tolerances
+    have to be exceeded."""
     cooldown: Duration = "300s"
     """How long after a round of balancing moves no other one begins. Repairs never wait."""
     max_moves_per_round_percent: Annotated[int, Field(ge=1, le=100)] = 10
     """The largest share of all streams that one round may move for balance."""
 
-    drain_timeout: Duration = "10m"
-    """How long a draining worker keeps streams that have no room elsewhere before it gives them up."""
-
     @property
     def cooldown_ms(self) -> int:
         return parse_duration(self.cooldown)
-
-    @property
-    def drain_timeout_ms(self) -> int:
-        return parse_duration(self.drain_timeout)
 
 
 class MassFailure(Model):
@@ -245,8 +239,14 @@ class StreamPoolSpec(Model):
     """How streams are shared among the workers."""
     liveness: Liveness = Liveness()
     """How failures are judged."""
+    drain_timeout: Duration = "10m"
+    """How long a draining worker keeps streams that have no room elsewhere before it gives them up."""
     paused: bool = False
     """Plan nothing new and follow no change of the source. Hand-overs that have begun finish, and takeovers go on."""
+
+    @property
+    def drain_timeout_ms(self) -> int:
+        return parse_duration(self.drain_timeout)
 
 
 # --- status -----------------------------------------------------------------------------------------------

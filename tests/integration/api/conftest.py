@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from devenv.cluster import Cluster
 from devenv.errors import CommandError
 
