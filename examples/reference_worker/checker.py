@@ -7,21 +7,17 @@ benchmarks; `python -m reference_worker.checker --help` does the same in a termi
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import re
 import sys
-from collections.abc import Collection, Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
 
 from reference_worker import queries
+from reference_worker.blocking import run_blocking
 from reference_worker.journal import connected
 from reference_worker.verdict import Gap, GapFigures, Overlap, Refusal, Verdict, Window
 from reference_worker.verdict import allowed_gap_s as limit
-
-_T = TypeVar("_T")
 
 
 def check(
@@ -37,7 +33,7 @@ def check(
 
     Blocks; may be called from a running event loop too.
     """
-    return _run(
+    return run_blocking(
         check_async(
             dsn,
             allowed_gap_s=allowed_gap_s,
@@ -96,7 +92,7 @@ def gap_figures(dsn: str, *, since: datetime | None = None, until: datetime | No
         assert row is not None  # noqa: S101 - an aggregate always returns a row
         return GapFigures(row["count"], row["p50"], row["p99"], row["max"])
 
-    return _run(query())
+    return run_blocking(query())
 
 
 def running_streams(dsn: str) -> dict[str, str]:
@@ -106,7 +102,7 @@ def running_streams(dsn: str) -> dict[str, str]:
         async with connected(dsn) as connection:
             return {row["stream"]: row["worker"] for row in await connection.fetch(queries.RUNNING)}
 
-    return _run(query())
+    return run_blocking(query())
 
 
 def journal_now(dsn: str) -> datetime:
@@ -117,13 +113,7 @@ def journal_now(dsn: str) -> datetime:
             now: datetime = await connection.fetchval("SELECT clock_timestamp()")
             return now
 
-    return _run(query())
-
-
-def _run(query: Coroutine[Any, Any, _T]) -> _T:
-    """A thread of its own, since the caller's may be running an event loop."""
-    with ThreadPoolExecutor(max_workers=1) as executor:
-        return executor.submit(asyncio.run, query).result()
+    return run_blocking(query())
 
 
 def main() -> int:
@@ -136,7 +126,7 @@ def main() -> int:
     parser.add_argument("--table", default="streams", help="its name (default: streams)")
     parser.add_argument("--refusals-allowed", action="store_true", help="report refusals without failing")
     options = parser.parse_args()
-    expected = _run(_active_streams(options.streams_dsn, options.table)) if options.streams_dsn else None
+    expected = run_blocking(_active_streams(options.streams_dsn, options.table)) if options.streams_dsn else None
     verdict = check(
         options.dsn,
         allowed_gap_s=options.allowed_gap,

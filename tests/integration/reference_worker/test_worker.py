@@ -20,7 +20,6 @@ import pytest
 
 from devenv.postgres import Postgres
 from fingerv7.contract import Fence
-from reference_worker import journal
 from reference_worker.checker import check, running_streams
 
 pytestmark = pytest.mark.integration
@@ -104,8 +103,7 @@ class Desk:
 
 
 @pytest.fixture
-def desks(tmp_path: Path, journal_dsn: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Desk]]:
-    monkeypatch.setenv("PYTHONPATH", str(Path(journal.__file__).parents[1]))
+def desks(tmp_path: Path, journal_dsn: str) -> Iterator[Callable[[str], Desk]]:
     opened: list[Desk] = []
 
     def desk(name: str) -> Desk:
@@ -257,17 +255,17 @@ def test_a_frozen_worker_does_not_lengthen_its_interval_when_it_thaws(desks: Cal
 
 
 def test_an_outage_of_the_journal_ends_the_run_and_the_next_one_starts_by_itself(
-    journal_server: Postgres, desk: Desk
+    postgres: Postgres, desk: Desk
 ) -> None:
     desk.start()
     desk.confirms(desk.assign({"a": "1"}))
-    journal_server.stop()
+    postgres.stop()
     try:
         config_hash = desk.assign({"b": "1"})
         _eventually(lambda: "nothing is processed until the journal answers" in desk.log(), "the worker notices")
         assert desk.applied() != config_hash
     finally:
-        journal_server.start()
+        postgres.start()
     desk.confirms(config_hash)
     verdict = check(desk.dsn, allowed_gap_s=60, expected={"b"})
     assert verdict.ok, verdict
