@@ -32,12 +32,11 @@ class Database:
     server: Postgres
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A test's deadline is for the test: a first start of the cluster may compile Kubernetes for minutes."""
-    deadline = float(config.getini("timeout"))
     for item in items:
         if HERE in item.path.parents and item.get_closest_marker("timeout") is None:
-            item.add_marker(pytest.mark.timeout(deadline, func_only=True))
+            item.add_marker(pytest.mark.timeout(func_only=True))
 
 
 @pytest.fixture(scope="session")

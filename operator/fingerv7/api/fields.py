@@ -21,7 +21,9 @@ from fingerv7.contract import DURATION_PATTERN, format_duration, parse_duration
 
 VALIDATIONS = "x-kubernetes-validations"
 MAX_DURATION_MS = 8_760 * 3_600_000
-"""A year: far below what CEL's and Go's durations can hold."""
+"""A year."""
+SAFE_DURATION = "^([0-9]{1,9}(ms|s)|[0-9]{1,6}(m|h))+$"
+"""What CEL may be given to parse: with more digits its durations overflow, and the answer is no sentence."""
 
 
 class Model(BaseModel):
@@ -100,11 +102,13 @@ def _lasting(minimum_ms: int) -> Checked:
     low, high = format_duration(minimum_ms), format_duration(MAX_DURATION_MS)
     return Checked(
         Rule(
-            f"self.matches('{DURATION_PATTERN}') && duration(self) >= duration('{low}') && "
+            f"self.matches('{SAFE_DURATION}') && duration(self) >= duration('{low}') && "
             f"duration(self) <= duration('{high}')",
             f"write a duration from {low} to {high} as whole numbers with units, such as 500ms, 30s or 1h30m",
         ),
-        lambda text: minimum_ms <= parse_duration(text) <= MAX_DURATION_MS,
+        lambda text: (
+            re.fullmatch(SAFE_DURATION, text) is not None and minimum_ms <= parse_duration(text) <= MAX_DURATION_MS
+        ),
     )
 
 

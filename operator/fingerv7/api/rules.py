@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fingerv7.api.fields import Rule
-from fingerv7.contract import DURATION_PATTERN, Timing
+from fingerv7.api.fields import SAFE_DURATION, Rule
+from fingerv7.contract import Timing
 
 # --- StreamPool.spec.liveness -----------------------------------------------------------------------------
 
@@ -43,7 +43,7 @@ class TimeRule:
         given = ", ".join(["self.takeoverAfter", *(f"self.?{name}.orValue('1s')" for _, name, _ in bound)])
         lines = [
             f"[{given}]",
-            f".exists(x, !x.matches('{DURATION_PATTERN}')) ||",
+            f".exists(x, !x.matches('{SAFE_DURATION}')) ||",
             "[duration(self.takeoverAfter).getMilliseconds()].all(t,",
         ]
         for variable, name, derived in bound:

@@ -167,6 +167,7 @@ def test_a_worker_is_late_after_half_of_the_takeover_time():
         ({"takeoverAfter": "1 day"}, "String should match pattern"),
         ({"takeoverAfter": "-60s"}, "String should match pattern"),
         ({"takeoverAfter": "900ms"}, "write a duration from 1s"),
+        ({"removeAfter": "99999999999h"}, "write a duration from 100ms to 8760h"),
         ({"removeAfter": "9000h"}, "write a duration from 100ms to 8760h"),
     ],
 )
