@@ -164,6 +164,7 @@ class SourceReachable(StrEnum):
     NOT_TRIED = "NotTried"
     SECRET_NOT_FOUND = "SecretNotFound"  # noqa: S105 (a word, not a password)
     SECRET_KEY_MISSING = "SecretKeyMissing"  # noqa: S105
+    SECRET_INVALID = "SecretInvalid"  # noqa: S105
     AUTHENTICATION_FAILED = "AuthenticationFailed"
     UNREACHABLE = "Unreachable"
     TLS_FAILED = "TlsFailed"
@@ -172,6 +173,7 @@ class SourceReachable(StrEnum):
     COLUMN_MISSING = "ColumnMissing"
     PERMISSION_DENIED = "PermissionDenied"
     TIMEOUT = "Timeout"
+    INVALID_DATA = "InvalidData"
     QUERY_FAILED = "QueryFailed"
 
 
@@ -240,6 +242,8 @@ class Unassigned(StrEnum):
 
     NO_CAPACITY = "NoCapacity"
     NO_CAPABLE_WORKER = "NoCapableWorker"
+    NO_ELIGIBLE_WORKER = "NoEligibleWorker"
+    """No worker may be given anything now."""
     HANDOVER_PENDING = "HandoverPending"
     """Its last holder has not confirmed yet that it stopped."""
     PAUSED = "Paused"
