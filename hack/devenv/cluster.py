@@ -63,8 +63,6 @@ class Cluster:
 
     def stop(self) -> None:
         self._home.tear_down()
-        if self._control_plane is not None:
-            self._control_plane.release_port()
 
     def __enter__(self) -> Self:
         return self

@@ -16,7 +16,7 @@ from devenv.certificates import ServingCertificate, make_certificate, make_signi
 from devenv.daemons import Command, wait_ready
 from devenv.homes import Home
 from devenv.kubeconfig import Access, render
-from devenv.ports import LOOPBACK, ReservedPort
+from devenv.ports import LOOPBACK
 from devenv.private_files import write_private
 from devenv.progress import Progress
 
@@ -52,13 +52,13 @@ class ControlPlane:
     def __init__(self, home: Home, binaries: dict[str, Path]) -> None:
         self._home = home
         self._binaries = binaries
-        self._port = ReservedPort()
+        self._port = home.reserve_port()
         self._files: Files
         self.access: Access
 
     def start(self, progress: Progress) -> Access:
         home = self._home
-        server = f"https://{LOOPBACK}:{self._port.number}"
+        server = f"https://{LOOPBACK}:{self._port}"
         home.record.server = server
         admin, manager = secrets.token_hex(32), secrets.token_hex(32)
         self._files = _write_files(home.path, server, admin, manager)
@@ -82,15 +82,12 @@ class ControlPlane:
         return self.access
 
     def start_apiserver(self, progress: Progress) -> None:
-        command = apiserver_command(self._binaries["kube-apiserver"], self._home.path, self._port.number, self._files)
+        command = apiserver_command(self._binaries["kube-apiserver"], self._home.path, self._port, self._files)
         apiserver = self._home.launch(command)
         wait_ready(apiserver, lambda: self._answers("/readyz"), timeout_s=_READY_S, progress=progress)
 
     def stop_apiserver(self) -> None:
         self._home.stop_processes("kube-apiserver")
-
-    def release_port(self) -> None:
-        self._port.release()
 
     def _start_manager(self, progress: Progress) -> None:
         command = manager_command(self._binaries["kube-controller-manager"], self._home.path, self._files)
@@ -100,7 +97,7 @@ class ControlPlane:
 
     def _answers(self, path: str) -> bool:
         context = ssl.create_default_context(cafile=self.access.ca_file)
-        connection = http.client.HTTPSConnection(LOOPBACK, self._port.number, timeout=5, context=context)
+        connection = http.client.HTTPSConnection(LOOPBACK, self._port, timeout=5, context=context)
         try:
             connection.request("GET", path, headers={"Authorization": f"Bearer {self.access.admin_token}"})
             return connection.getresponse().status == http.client.OK

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from devenv.daemons import Command, Daemon, Launch, launch_detached, launch_owned
+from devenv.ports import ReservedPort
 from devenv.private_files import write_private
 from devenv.processes import ProcessRecord, boot_id, is_alive, started_ticks, stop_process
 
@@ -45,7 +46,13 @@ class Home:
         self.record = record
         self._launch = launch
         self._daemons: list[Daemon] = []
+        self._ports: list[ReservedPort] = []
         self.save()
+
+    def reserve_port(self) -> int:
+        """A port that stays ours until `tear_down`, also while its server is stopped."""
+        self._ports.append(ReservedPort())
+        return self._ports[-1].number
 
     def launch(self, command: Command) -> Daemon:
         daemon = self._launch(command)
@@ -79,6 +86,8 @@ class Home:
             # The last started first: an API server without its etcd takes long to give up.
             self._daemons[-1].stop()
             self._daemons.pop()
+        while self._ports:
+            self._ports.pop().release()
         tear_down(self.path, self.record)
 
 

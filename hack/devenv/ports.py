@@ -8,8 +8,6 @@ the port to nobody who asks for any port, and refuses connections while no serve
 from __future__ import annotations
 
 import socket
-from types import TracebackType
-from typing import Self
 
 LOOPBACK = "127.0.0.1"
 
@@ -25,11 +23,3 @@ class ReservedPort:
 
     def release(self) -> None:
         self._socket.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.release()

@@ -81,8 +81,6 @@ class Postgres:
     def close(self) -> None:
         """Stop it for good and remove its data."""
         self._home.tear_down()
-        if self._server is not None:
-            self._server.release_port()
 
     def answers(self) -> bool:
         try:

@@ -54,9 +54,14 @@ def may_enter(path: Path) -> bool:
 
 
 def copy_for_everybody(binaries: ServerBinaries, folder: Path) -> ServerBinaries:
-    """The wheel's server in a place where its user can reach it."""
-    shutil.copytree(binaries.folder.parent, folder / "server", symlinks=True)
-    return ServerBinaries(folder=folder / "server" / binaries.folder.name, user=binaries.user)
+    """The wheel's server in a place where its user can reach it, readable whatever the umask was at its installation."""
+    copy = folder / "server"
+    shutil.copytree(binaries.folder.parent, copy, symlinks=True)
+    for path in (copy, *copy.rglob("*")):
+        if not path.is_symlink():
+            mode = path.stat().st_mode
+            path.chmod(mode | 0o044 | (0o011 if mode & 0o100 else 0))
+    return ServerBinaries(folder=copy / binaries.folder.name, user=binaries.user)
 
 
 def _candidates(around: Surroundings) -> Iterator[Path]:

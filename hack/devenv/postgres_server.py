@@ -17,7 +17,7 @@ from devenv.certificates import ServingCertificate, make_certificate
 from devenv.daemons import Command, wait_ready
 from devenv.errors import DevenvError
 from devenv.homes import Home
-from devenv.ports import LOOPBACK, ReservedPort
+from devenv.ports import LOOPBACK
 from devenv.postgres_binaries import ServerBinaries, copy_for_everybody, may_enter
 from devenv.private_files import write_private
 from devenv.progress import Progress
@@ -55,9 +55,8 @@ class PostgresServer:
 
     def __init__(self, home: Home, binaries: ServerBinaries, password: str) -> None:
         self._home = home
-        self._port = ReservedPort()
         self._layout = _initialise(home, binaries, password)
-        self.port = self._port.number
+        self.port = home.reserve_port()
         self.user = _SUPERUSER
         self.ca_file = self._layout.certificate.ca
 
@@ -72,9 +71,6 @@ class PostgresServer:
 
     def stop(self) -> None:
         self._home.stop_processes("postgres", "postgres-tls")
-
-    def release_port(self) -> None:
-        self._port.release()
 
     def _listen_port(self) -> int | None:
         return None if self._layout.needs_front else self.port
