@@ -244,9 +244,16 @@ class StreamPoolSpec(Model):
     paused: bool = False
     """Plan nothing new and follow no change of the source. Hand-overs that have begun finish, and takeovers go on."""
 
+    status_refresh_interval: Interval = "30s"
+    """How often figures that change with every heartbeat are copied into the workers' status at most."""
+
     @property
     def drain_timeout_ms(self) -> int:
         return parse_duration(self.drain_timeout)
+
+    @property
+    def status_refresh_interval_ms(self) -> int:
+        return parse_duration(self.status_refresh_interval)
 
 
 # --- status -----------------------------------------------------------------------------------------------

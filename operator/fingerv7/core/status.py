@@ -14,6 +14,7 @@ from typing import Any
 
 from fingerv7.contract import Timing, format_duration
 from fingerv7.core.liveness import Verdict
+from fingerv7.core.model import Assignment, Worker
 from fingerv7.core.standing import Facts, Standing
 
 Json = dict[str, Any]
@@ -39,15 +40,12 @@ def worker_status(facts: Facts, standing: Standing, *, share: int | None, timing
     `share` is the number of streams that the plan wants on it, None where there is no plan yet.
     """
     worker, lease = facts.worker, facts.lease
-    assignment = worker.assignment
     applied = lease.acknowledged_epoch(worker.uid) if lease else None
-    weight = sum(grant.stream.weight for grant in assignment.grants.values())
     status: Json = {
         "observedGeneration": worker.generation,
         "phase": phase(facts, standing, share),
-        "assignedStreams": len(assignment.grants),
-        "loadPercent": round(100 * weight / worker.max_streams),
         "liveness": liveness_status(timing),
+        **assigned_status(worker, worker.assignment),
     }
     if applied is not None:
         status["appliedEpoch"] = applied
@@ -64,6 +62,12 @@ def worker_status(facts: Facts, standing: Standing, *, share: int | None, timing
         _draining(standing),
     ]
     return status
+
+
+def assigned_status(worker: Worker, assignment: Assignment) -> Json:
+    """The counts that go with an assignment."""
+    weight = sum(grant.stream.weight for grant in assignment.grants.values())
+    return {"assignedStreams": len(assignment.grants), "loadPercent": round(100 * weight / worker.max_streams)}
 
 
 def phase(facts: Facts, standing: Standing, share: int | None) -> str:
@@ -177,8 +181,6 @@ def dated(conditions: list[Condition], stored: object, *, generation: int, now: 
 def significant(status: Json) -> Json:
     """What of a status is worth a write at once: all but the figures that move with every heartbeat."""
     kept = {k: v for k, v in status.items() if k not in {"report", "lastHeartbeatTime"}}
-    kept["conditions"] = [
-        {k: v for k, v in condition.items() if k not in {"message", "lastTransitionTime"}}
-        for condition in status.get("conditions", [])
-    ]
+    conditions = status.get("conditions") or []
+    kept["conditions"] = {c["type"]: (c["status"], c["reason"], c.get("observedGeneration")) for c in conditions}
     return kept

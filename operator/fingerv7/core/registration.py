@@ -1,0 +1,52 @@
+"""What a worker that nobody declared asks for in its Lease: annotation `fingerv7.io/register`.
+
+Anything may be in there, since any sidecar with the pool's label writes it, so it is read strictly and the error
+says what would be accepted.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+REQUIRED_CAPABILITY = "audio_fingerprinting"
+_CAPABILITY = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
+_MAX_STREAMS = 1000
+
+
+class RegistrationError(ValueError):
+    """Says what is wrong with a registration and what is accepted."""
+
+
+def worker_spec(register: str, pool: str) -> dict[str, Any]:
+    """The spec of the FingerWorker that a Lease registers. Raises RegistrationError."""
+    try:
+        asked = json.loads(register)
+    except ValueError:
+        raise RegistrationError(
+            'fingerv7.io/register must be JSON such as {"maxStreams": 50, "capabilities": ["audio_fingerprinting"]}'
+        ) from None
+    if not isinstance(asked, dict):
+        raise RegistrationError("fingerv7.io/register must be a JSON object")
+    limit = asked.get("maxStreams")
+    if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= _MAX_STREAMS:
+        raise RegistrationError("maxStreams must be a whole number from 1 to 1000 (MAX_STREAMS of the sidecar)")
+    capabilities = asked.get("capabilities", [REQUIRED_CAPABILITY])
+    if not isinstance(capabilities, list) or not all(
+        isinstance(c, str) and _CAPABILITY.fullmatch(c) for c in capabilities
+    ):
+        raise RegistrationError("capabilities must be a list of words of letters, digits, '_', '.' and '-'")
+    if REQUIRED_CAPABILITY not in capabilities:
+        raise RegistrationError(f"capabilities must contain {REQUIRED_CAPABILITY} (CAPABILITIES of the sidecar)")
+    location = asked.get("location") or ""
+    if not isinstance(location, str) or len(location) > 63:
+        raise RegistrationError("location must be a text of at most 63 characters (LOCATION of the sidecar)")
+    spec: dict[str, Any] = {
+        "poolRef": {"name": pool},
+        "maxStreams": limit,
+        "capabilities": sorted(set(capabilities)),
+    }
+    if location:
+        spec["location"] = location
+    return spec

@@ -1,0 +1,371 @@
+"""One round of a pool: from everything that is known to the writes that bring it one step further.
+
+Pure but for `Memory`, which holds only what may be forgotten: a process that starts with an empty one is slower to
+act (it gives everybody a fresh T), never less safe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from fingerv7.contract import Timing
+from fingerv7.core.handover import NOT_PROVEN, Action, Holder, Wanted, Write, held_streams, step
+from fingerv7.core.liveness import Health, Observation, Verdict, judge, takeover_after_s
+from fingerv7.core.model import Assignment, Grant, Lease, Stream, Token, Worker
+from fingerv7.core.planner import Candidate, Plan, Policy, plan
+from fingerv7.core.standing import Facts, Standing, standing
+from fingerv7.core.takeover import Deaths, MassFailure, Takeovers
+
+NO_PLAN = Plan(
+    target={},
+    moves=(),
+    unplaced=(),
+    imbalance_before_percent=0.0,
+    imbalance_after_percent=0.0,
+    balanced=True,
+    lower_bound=0,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The pool's spec, as far as a round needs it."""
+
+    timing: Timing
+    warning_after_ms: int
+    mass_failure: MassFailure
+    policy: Policy
+    cooldown_s: float
+    drain_timeout_s: float
+    paused: bool = False
+    deleting: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything that one round looks at, by worker name where it is by worker."""
+
+    workers: Mapping[str, Worker]
+    leases: Mapping[str, Lease]
+    """Leases of these workers, whatever their label says, and Leases that carry the pool's label."""
+    observations: Mapping[str, Observation]
+    unknown: Mapping[str, Assignment]
+    proven: Mapping[str, int]
+    catalog: Mapping[str, Stream] | None
+    """None while the source was never read: what is held stays in force."""
+    rules: Rules
+    leader_epoch: int
+    barrier_passed: bool
+
+
+@dataclass(slots=True)
+class Memory:
+    """What a leader remembers from round to round. Times are seconds, monotonic."""
+
+    takeovers: Takeovers = field(default_factory=Takeovers)
+    deaths: Deaths = field(default_factory=Deaths)
+    intended: dict[str, str] = field(default_factory=dict)
+    """Stream → worker, for streams on their way: a hand-over that has begun counts as done."""
+    vouched: set[str] = field(default_factory=set)
+    """Streams that this leader itself saw stopped and cleared: nobody can be running them."""
+    suspects: dict[tuple[str, str, str], float] = field(default_factory=dict)
+    """(Worker, its UID, holder of its Lease) → since when it has not said what it runs."""
+    ghosts: dict[str, tuple[frozenset[str], float]] = field(default_factory=dict)
+    """UID of a vanished FingerWorker → what it held, and until when somebody may run that."""
+    known: dict[str, Worker] = field(default_factory=dict)
+    draining: dict[str, float] = field(default_factory=dict)
+    """Worker → since when it drains."""
+    first_accept: float | None = None
+    last_balance: float | None = None
+
+    def accepted(self, write: Write, now: float) -> None:
+        """A write was stored."""
+        for change in write.changes:
+            if change.action is Action.CLEAR:
+                self.vouched.add(change.stream)
+            elif change.action is Action.GRANT:
+                self.vouched.discard(change.stream)
+                self.deaths.granted(write.worker, change.stream, now)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a round came to."""
+
+    writes: list[Write]
+    facts: Mapping[str, Facts]
+    standings: Mapping[str, Standing]
+    health: Mapping[str, Health]
+    plan: Plan
+    catalog: Mapping[str, Stream]
+    unassigned: list[tuple[str, str]]
+    """Stream and reason, for every stream of the catalog that nobody was given."""
+    to_probe: list[tuple[Worker, float]]
+    """Workers whose Lease is to be read directly, each with its T."""
+    newly_taken: frozenset[str]
+    balances: bool
+    """Whether the writes begin a round of balancing moves."""
+    may_balance: bool
+
+
+def decide(world: World, memory: Memory, *, now: float, next_token: Callable[[], Token]) -> Decision:
+    """The next step of the pool."""
+    rules = world.rules
+    t_s = rules.timing.takeover_after_ms / 1000
+    health = {
+        name: judge(
+            worker,
+            world.leases.get(name),
+            world.observations[name],
+            rules.timing,
+            rules.warning_after_ms,
+            now,
+        )
+        for name, worker in world.workers.items()
+    }
+    _note_vanished(world, memory, t_s, now)
+    taken_before = frozenset(memory.takeovers.taken)
+    taken = memory.takeovers.decide(health, rules.mass_failure, t_s, now)
+    newly_taken = taken - taken_before
+    for name in sorted(newly_taken):
+        memory.deaths.died(name, window_s=2 * t_s, now=now)
+    memory.deaths.survived(4 * t_s, now)
+
+    facts = {
+        name: Facts(
+            worker=worker,
+            lease=world.leases.get(name),
+            health=health[name],
+            taken_over=name in taken,
+            backing_off_s=memory.deaths.backing_off_s(name, now),
+            takeover_s=takeover_after_s(world.leases.get(name), rules.timing),
+            leader_epoch=world.leader_epoch,
+            pool_deleting=rules.deleting,
+        )
+        for name, worker in world.workers.items()
+    }
+    standings = {name: standing(each) for name, each in facts.items()}
+    holders = _holders(world, memory, standings, now)
+    catalog = _catalog(world, memory)
+
+    if not world.barrier_passed:
+        stamps = step(
+            {n: h for n, h in holders.items() if h.worker.assignment.leader_epoch != world.leader_epoch},
+            Wanted({}, {}, {}),
+            leader_epoch=world.leader_epoch,
+            next_token=next_token,
+            may_grant=lambda _: False,
+        )
+        return Decision(
+            stamps, facts, standings, health, NO_PLAN, catalog, [], [], newly_taken, balances=False, may_balance=False
+        )
+
+    suspects = _suspects(world, memory, t_s, now)
+    settled = not (
+        suspects
+        or world.unknown
+        or any(h.verdict in {Verdict.LATE, Verdict.SILENT} and n not in taken for n, h in health.items())
+        or any(worker.assignment.revoking for n, worker in world.workers.items() if n not in taken)
+    )
+    cooled = memory.last_balance is None or now - memory.last_balance >= rules.cooldown_s
+    may_balance = settled and cooled and not rules.paused and not rules.deleting
+    planned = _plan(world, memory, standings, catalog, may_balance=may_balance)
+    unplaced = {u.stream: u.reason for u in planned.unplaced}
+    reasons = {**unplaced, **{move.stream: str(move.trigger) for move in planned.moves}}
+    ghosts = frozenset(i for ids, _ in memory.ghosts.values() for i in ids)
+
+    writes = step(
+        holders,
+        Wanted(catalog, planned.target, reasons),
+        leader_epoch=world.leader_epoch,
+        next_token=next_token,
+        may_grant=lambda i: (not suspects or i in memory.vouched) and i not in ghosts,
+    )
+    balances = any(move.trigger in {"Imbalance", "NewWorker"} for move in planned.moves) and bool(writes)
+    memory.intended = _intentions(world, memory, planned)
+    return Decision(
+        writes=writes,
+        facts=facts,
+        standings=standings,
+        health=health,
+        plan=planned,
+        catalog=catalog,
+        unassigned=_unassigned(world, memory, catalog, unplaced),
+        to_probe=[
+            (worker, facts[name].takeover_s)
+            for name, worker in sorted(world.workers.items())
+            if standings[name].stop
+            and any(e > holders[name].free_through for e in worker.assignment.revoking.values())
+        ],
+        newly_taken=newly_taken,
+        balances=balances,
+        may_balance=may_balance,
+    )
+
+
+def held_catalog(workers: Iterable[Worker]) -> dict[str, Stream]:
+    """The streams in the assignments: what was in force when they were written."""
+    return {i: grant.stream for worker in workers for i, grant in worker.assignment.grants.items()}
+
+
+def _catalog(world: World, memory: Memory) -> Mapping[str, Stream]:
+    if world.rules.deleting:
+        return {}
+    catalog = held_catalog(world.workers.values()) if world.catalog is None else world.catalog
+    poison = memory.deaths.poison()
+    return {i: stream for i, stream in catalog.items() if i not in poison} if poison else catalog
+
+
+def _holders(world: World, memory: Memory, standings: Mapping[str, Standing], now: float) -> dict[str, Holder]:
+    holders = {}
+    cold = _cold_start(world, memory, standings, now)
+    for name, worker in world.workers.items():
+        lease, stands = world.leases.get(name), standings[name]
+        acknowledged = lease.acknowledged_epoch(worker.uid) if lease and lease.pool == worker.pool else None
+        if stands.draining:
+            memory.draining.setdefault(name, now)
+        else:
+            memory.draining.pop(name, None)
+        drains_s = now - memory.draining.get(name, now)
+        holders[name] = Holder(
+            worker,
+            free_through=max(
+                NOT_PROVEN if acknowledged is None else acknowledged, world.proven.get(name, NOT_PROVEN)
+            ),
+            accepts=stands.accepts and not cold,
+            unknown=world.unknown.get(name),
+            keeps_unplaced=stands.draining and drains_s < world.rules.drain_timeout_s,
+            stop_reason=stands.stop,
+        )
+    return holders
+
+
+def _cold_start(world: World, memory: Memory, standings: Mapping[str, Standing], now: float) -> bool:
+    """Nothing is assigned yet: wait a moment for the others, or the first worker to appear gets everything."""
+    if any(not worker.assignment.empty for worker in world.workers.values()):
+        return False
+    awaited = any(not s.accepts and s.keeps and not s.stop for s in standings.values())
+    if not awaited or not any(s.accepts for s in standings.values()):
+        return False
+    if memory.first_accept is None:
+        memory.first_accept = now
+    return (now - memory.first_accept) * 1000 < min(world.rules.timing.renew_interval_ms, 5_000)
+
+
+def _plan(
+    world: World,
+    memory: Memory,
+    standings: Mapping[str, Standing],
+    catalog: Mapping[str, Stream],
+    *,
+    may_balance: bool,
+) -> Plan:
+    candidates = {
+        name: Candidate(
+            name=name,
+            max_streams=worker.max_streams,
+            capabilities=worker.capabilities,
+            location=worker.location,
+            eligible=standings[name].accepts,
+            # A paused pool begins no drain; what a dead worker held is still given away.
+            keeps=standings[name].keeps or (world.rules.paused and not standings[name].stop),
+        )
+        for name, worker in world.workers.items()
+    }
+    policy = world.rules.policy
+    return plan(
+        catalog,
+        candidates,
+        _current(world, memory, standings),
+        Policy(
+            policy.imbalance_threshold_percent,
+            policy.max_stream_difference,
+            policy.max_moves_per_round_percent,
+            may_balance,
+        ),
+    )
+
+
+def _current(world: World, memory: Memory, standings: Mapping[str, Standing]) -> dict[str, str]:
+    """Stream → the worker that has it, or is about to get it, or may have it back."""
+    current = {i: name for i, name in memory.intended.items() if name in standings and standings[name].accepts}
+    tokens: dict[str, Grant] = {}
+    for name, worker in sorted(world.workers.items()):
+        if standings[name].accepts:
+            for i in worker.assignment.revoking:
+                current.setdefault(i, name)
+    for name, worker in sorted(world.workers.items()):
+        for i, grant in worker.assignment.grants.items():
+            if i not in tokens or grant.token > tokens[i].token:
+                tokens[i] = grant
+                current[i] = name
+    return current
+
+
+def _intentions(world: World, memory: Memory, planned: Plan) -> dict[str, str]:
+    """Where streams are going that are not there yet, so that the next round does not think again."""
+    intended = {}
+    for name, worker in world.workers.items():
+        for i in worker.assignment.grants:
+            if planned.target.get(i, name) != name:
+                intended[i] = planned.target[i]
+        for i in worker.assignment.revoking:
+            if i in planned.target:
+                intended[i] = planned.target[i]
+    granted = {i for worker in world.workers.values() for i in worker.assignment.grants}
+    for i in memory.intended.keys() - granted:
+        if i in planned.target:
+            intended[i] = planned.target[i]
+    return intended
+
+
+def _suspects(world: World, memory: Memory, t_s: float, now: float) -> bool:
+    """Whether some live Lease's worker may run anything, because it has not said what it runs.
+
+    A restored backup or a recreated FingerWorker leaves a sidecar that mirrors what no object says any more.
+    """
+    suspects: dict[tuple[str, str, str], float] = {}
+    for name, lease in world.leases.items():
+        worker = world.workers.get(name)
+        uid = worker.uid if worker else ""
+        if not lease.holder or now - world.observations[name].since >= t_s:
+            continue
+        if worker and (lease.acknowledged_epoch(uid) is not None or lease.shows_release(uid)):
+            continue
+        key = (name, uid, lease.holder)
+        suspects[key] = memory.suspects.get(key, now)
+    memory.suspects = suspects
+    return any(now - since < t_s for since in suspects.values())
+
+
+def _note_vanished(world: World, memory: Memory, t_s: float, now: float) -> None:
+    """A FingerWorker that vanished with streams (its finalizer was stripped) may still run them for T."""
+    for name, worker in memory.known.items():
+        present = world.workers.get(name)
+        if (present is None or present.uid != worker.uid) and not worker.assignment.empty:
+            ids = frozenset((*worker.assignment.grants, *worker.assignment.revoking))
+            memory.ghosts[worker.uid] = (ids, now + t_s)
+    memory.known = dict(world.workers)
+    memory.ghosts = {uid: ghost for uid, ghost in memory.ghosts.items() if ghost[1] > now}
+
+
+def _unassigned(
+    world: World, memory: Memory, catalog: Mapping[str, Stream], unplaced: Mapping[str, str]
+) -> list[tuple[str, str]]:
+    granted = {i for worker in world.workers.values() for i in worker.assignment.grants}
+    # Whatever has a place and is not there yet waits for its last holder, or for the one that may run anything.
+    found = [(i, unplaced.get(i, "HandoverPending")) for i in sorted(catalog.keys() - granted)]
+    found += [(i, "SuspectedPoison") for i in sorted(memory.deaths.poison())]
+    return found
+
+
+__all__ = [
+    "Decision",
+    "Memory",
+    "Rules",
+    "World",
+    "decide",
+    "held_catalog",
+    "held_streams",
+]

@@ -1,0 +1,210 @@
+"""The pools that exist, each with its loop and its source; fed by kopf with whole StreamPool objects."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from fingerv7.adapters.kube.api import KubeApi
+from fingerv7.adapters.kube.errors import ApiError, ApiUnreachable, Conflict, NotFound, OutcomeUnknown
+from fingerv7.adapters.kube.events import EventRecorder
+from fingerv7.adapters.kube.resources import SECRETS, STREAMPOOLS
+from fingerv7.adapters.postgres.errors import Reason, SecretError
+from fingerv7.adapters.postgres.source import PostgresSource
+from fingerv7.adapters.postgres.spec import SourceSpec
+from fingerv7.api.streampool import PostgresSource as SourceModel
+from fingerv7.api.streampool import StreamPool
+from fingerv7.contract import FINALIZER, GROUP, VERSION
+from fingerv7.runtime.clocks import Clocks
+from fingerv7.runtime.fleet import Fleet, PoolKey
+from fingerv7.runtime.pool_loop import PoolLoop
+from fingerv7.runtime.strays import Strays
+from fingerv7.runtime.term import SupersededError, Term
+
+log = logging.getLogger(__name__)
+
+
+class Pools:
+    """Starts, updates and stops one runner a StreamPool."""
+
+    def __init__(self, api: KubeApi, fleet: Fleet, term: Term, recorder: EventRecorder, clocks: Clocks) -> None:
+        self._api = api
+        self._fleet = fleet
+        self._term = term
+        self._recorder = recorder
+        self._clocks = clocks
+        self._runners: dict[PoolKey, _Runner] = {}
+        self._strays = Strays(api, fleet, term, recorder, clocks)
+        self.superseded = asyncio.Event()
+        """Set when a newer leader was seen: the process must end."""
+
+    async def observe(self, event_type: str | None, body: Mapping[str, Any]) -> None:
+        """A StreamPool as kopf saw it: None (listed), ADDED, MODIFIED or DELETED."""
+        key = (body["metadata"]["namespace"], body["metadata"]["name"])
+        if event_type == "DELETED":
+            runner = self._runners.pop(key, None)
+            if runner:
+                await runner.stop()
+            return
+        try:
+            pool = StreamPool.parse(body)
+        except ValidationError as error:
+            await self._invalid(key, body, error)
+            return
+        runner = self._runners.get(key)
+        if runner and runner.uid != pool.metadata.uid:
+            await runner.stop()
+            runner = None
+        if runner is None:
+            runner = self._runners[key] = _Runner(self, key, pool)
+            runner.start()
+        else:
+            runner.update(pool)
+
+    async def run_strays(self) -> None:
+        """Look after workers whose pool does not exist, until cancelled."""
+        await self._strays.run(self._runners.keys)
+
+    async def stop(self) -> None:
+        await asyncio.gather(*(runner.stop() for runner in self._runners.values()))
+        self._runners.clear()
+
+    async def _invalid(self, key: PoolKey, body: Mapping[str, Any], error: ValidationError) -> None:
+        """The CRD refuses what is written now; an object from before a rule was added may still get here."""
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}" for problem in error.errors()
+        )
+        log.error("StreamPool %s/%s cannot be used, the last good one stays in force: %s", *key, problems)
+        involved = {
+            "apiVersion": f"{GROUP}/{VERSION}",
+            "kind": "StreamPool",
+            "name": key[1],
+            "uid": body["metadata"]["uid"],
+        }
+        await self._recorder.record(key[0], involved, type="Warning", reason="InvalidSpec", message=problems)
+
+
+class _Runner:
+    """One pool's loop and source, as tasks."""
+
+    def __init__(self, pools: Pools, key: PoolKey, pool: StreamPool) -> None:
+        self._pools = pools
+        self._api = pools._api  # noqa: SLF001 - one thing in two classes
+        self._key = key
+        self.uid = pool.metadata.uid
+        self.loop = PoolLoop(
+            key,
+            pool,
+            api=pools._api,  # noqa: SLF001
+            fleet=pools._fleet,  # noqa: SLF001
+            term=pools._term,  # noqa: SLF001
+            recorder=pools._recorder,  # noqa: SLF001
+            clocks=pools._clocks,  # noqa: SLF001
+        )
+        self._tasks: list[asyncio.Task[None]] = []
+        self._source_task: asyncio.Task[None] | None = None
+        self._source_model: SourceModel | None = None
+
+    def start(self) -> None:
+        self._tasks = [
+            asyncio.create_task(self._run_loop(), name=f"pool {self._key}"),
+            asyncio.create_task(self._keep_finalizer(), name=f"finalizer {self._key}"),
+        ]
+        self._follow_source()
+
+    def update(self, pool: StreamPool) -> None:
+        self.loop.update(pool)
+        self._follow_source()
+
+    async def stop(self) -> None:
+        tasks = [*self._tasks, *([self._source_task] if self._source_task else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _run_loop(self) -> None:
+        try:
+            await self.loop.run()
+        except SupersededError as error:
+            log.critical("a newer leader is at work, ending: %s", error)
+            self._pools.superseded.set()
+
+    def _follow_source(self) -> None:
+        """(Re)start the source when its description changed; the loop keeps the last catalog meanwhile."""
+        model = self.loop.pool.spec.source.postgres
+        if model == self._source_model:
+            return
+        if self._source_task:
+            self._source_task.cancel()
+        self._source_model = model
+        secret = model.secret_ref.name
+        source = PostgresSource(
+            _source_spec(model),
+            lambda: self._read_secret(secret),
+            self.loop.took_snapshot,
+            self.loop.source_changed,
+        )
+        self._source_task = asyncio.create_task(source.run(), name=f"source {self._key}")
+
+    async def _read_secret(self, name: str) -> Mapping[str, bytes]:
+        namespace, _ = self._key
+        try:
+            secret = await self._api.get(SECRETS.path(namespace, name))
+        except NotFound:
+            raise SecretError(
+                Reason.SECRET_NOT_FOUND,
+                f"Secret {name} does not exist in namespace {namespace}; create it with the key uri",
+            ) from None
+        except ApiError as error:
+            raise SecretError(Reason.SECRET_NOT_FOUND, f"Secret {name} cannot be read: {error.message}") from None
+        try:
+            return {k: base64.b64decode(v, validate=True) for k, v in (secret.get("data") or {}).items()}
+        except binascii.Error:
+            raise SecretError(Reason.SECRET_INVALID, f"Secret {name} holds a value that is no base64") from None
+
+    async def _keep_finalizer(self) -> None:
+        """Deleting a pool drains it first: hold it until its loop says that nothing is held any more."""
+        while True:
+            pool = self.loop.pool
+            deleting = pool.metadata.deletion_timestamp is not None
+            if not deleting and FINALIZER not in pool.metadata.finalizers:
+                await self._set_finalizer(present=True)
+            if deleting and FINALIZER in pool.metadata.finalizers:
+                await self.loop.finished.wait()
+                await self._set_finalizer(present=False)
+            await asyncio.sleep(1.0)
+
+    async def _set_finalizer(self, *, present: bool) -> None:
+        namespace, name = self._key
+        path = STREAMPOOLS.path(namespace, name)
+        try:
+            raw = await self._api.get(path)
+            others = [f for f in raw["metadata"].get("finalizers", []) if f != FINALIZER]
+            patch = {
+                "resourceVersion": raw["metadata"]["resourceVersion"],
+                "finalizers": [*others, FINALIZER] if present else others,
+            }
+            await self._api.merge_patch(path, {"metadata": patch})
+        except (Conflict, NotFound):
+            pass
+        except (ApiError, ApiUnreachable, OutcomeUnknown) as error:
+            log.warning("cannot set the finalizer of pool %s/%s: %s", namespace, name, error)
+
+
+def _source_spec(model: SourceModel) -> SourceSpec:
+    columns = model.columns
+    return SourceSpec(
+        table=model.table,
+        columns=columns.model_dump(by_alias=False),
+        required=frozenset(columns.model_fields_set),
+        poll_interval_s=model.poll_interval_ms / 1000,
+        notify_channel=model.notify_channel,
+        statement_timeout_s=model.statement_timeout_ms / 1000,
+        connect_timeout_s=model.connect_timeout_ms / 1000,
+    )

@@ -1,0 +1,173 @@
+"""Writes assignments, and remembers the writes whose outcome nobody knows.
+
+Every write is a merge patch of the status subresource with the resourceVersion that it was decided on. A stale one
+gets 409 and leads to a re-read and a new decision. A write that was never answered counts both ways, what it gave
+is held and what it took is held still, until a later write to that object was accepted, because only that makes
+the unanswered one fail (design section 4, "Own writes").
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+from fingerv7.adapters.kube.api import KubeApi
+from fingerv7.adapters.kube.errors import ApiError, ApiUnreachable, Conflict, Invalid, NotFound, OutcomeUnknown
+from fingerv7.adapters.kube.objects import assignment_to_json
+from fingerv7.adapters.kube.resources import FINGERWORKERS
+from fingerv7.core.handover import Write
+from fingerv7.core.model import Assignment, Worker
+from fingerv7.runtime.fleet import Fleet
+from fingerv7.runtime.term import SupersededError, Term
+
+log = logging.getLogger(__name__)
+
+Json = dict[str, Any]
+T = TypeVar("T")
+
+
+class Publisher:
+    """The writes of one pool's loop in one term."""
+
+    def __init__(self, api: KubeApi, fleet: Fleet, term: Term, *, namespace: str) -> None:
+        self._api = api
+        self._fleet = fleet
+        self._term = term
+        self._namespace = namespace
+        self._unknown: dict[str, list[Assignment]] = {}
+        """By FingerWorker UID: a recreated object cannot be hit by a write to the old one."""
+        self.last_stamp = 0
+        """The resourceVersion of the last write that stamped a worker with this leader's epoch."""
+
+    def unknown(self, worker: Worker) -> Assignment | None:
+        """All that unanswered writes may have given or taken, as one assignment."""
+        attempts = self._unknown.get(worker.uid)
+        if not attempts:
+            return None
+        return Assignment(
+            grants={i: grant for attempt in attempts for i, grant in attempt.grants.items()},
+            revoking={i: epoch for attempt in attempts for i, epoch in attempt.revoking.items()},
+        )
+
+    async def publish(
+        self, writes: Iterable[Write], workers: Mapping[str, Worker], status: Callable[[Worker, Assignment], Json]
+    ) -> list[Write]:
+        """Send all at once; the ones that were accepted. Raises SupersededError."""
+        results = await _all(self._publish(write, workers[write.worker], status) for write in writes)
+        return [write for write in results if write]
+
+    async def patch_status(self, worker: Worker, status: Json) -> bool:
+        """Write derived fields, which no stream depends on. Raises SupersededError."""
+        return await self._patch(worker, status) is not None
+
+    async def reread(self, worker: Worker) -> Worker | None:
+        """A consistent read into the store. Raises SupersededError when a newer leader has been there."""
+        try:
+            raw = await self._api.get(FINGERWORKERS.path(self._namespace, worker.name))
+        except NotFound:
+            self._fleet.workers.forget((self._namespace, worker.name), worker.uid)
+            return None
+        except (ApiError, ApiUnreachable) as error:
+            log.warning("cannot read FingerWorker %s: %s", worker.name, error)
+            return None
+        return self._store(raw)
+
+    async def _publish(
+        self, write: Write, worker: Worker, status: Callable[[Worker, Assignment], Json]
+    ) -> Write | None:
+        assignment = write.assignment
+        stamps = worker.assignment.leader_epoch != assignment.leader_epoch
+        body = {
+            "assignment": assignment_to_json(assignment, worker_uid=worker.uid),
+            **status(worker, assignment),
+        }
+        stored = await self._patch(worker, body, attempt=assignment)
+        if stored is None:
+            return None
+        if stamps:
+            self.last_stamp = max(self.last_stamp, stored.resource_version)
+        for change in write.changes:
+            log.info(
+                change.action,
+                extra={
+                    "stream": change.stream,
+                    "worker": worker.name,
+                    "epoch": change.epoch,
+                    "token": str(change.token) if change.token else None,
+                    "reason": change.reason,
+                },
+            )
+        return write
+
+    async def _patch(self, worker: Worker, status: Json, *, attempt: Assignment | None = None) -> Worker | None:
+        if not self._term.may_write:
+            raise SupersededError("the election Lease was not renewed in time")
+        body = {"metadata": {"resourceVersion": str(worker.resource_version)}, "status": status}
+        if attempt is not None:
+            # Noted before it is sent: a cancellation or a crash of this task leaves the outcome just as open.
+            self._unknown.setdefault(worker.uid, []).append(attempt)
+        try:
+            raw = await self._api.merge_patch(FINGERWORKERS.path(self._namespace, worker.name, "status"), body)
+        except OutcomeUnknown as error:
+            log.warning("the outcome of a write to FingerWorker %s is unknown: %s", worker.name, error)
+            await self.reread(worker)
+            return None
+        except (ApiError, ApiUnreachable) as error:
+            if attempt is not None:
+                self._settle(worker.uid, attempt)
+            await self._refused(worker, error)
+            return None
+        if attempt is not None:
+            self._unknown.pop(worker.uid, None)
+        return self._store(raw)
+
+    def _settle(self, uid: str, attempt: Assignment) -> None:
+        """A refused write is known not to be there; older unanswered ones stay open."""
+        attempts = [other for other in self._unknown.get(uid, []) if other is not attempt]
+        if attempts:
+            self._unknown[uid] = attempts
+        else:
+            self._unknown.pop(uid, None)
+
+    async def _refused(self, worker: Worker, error: ApiError | ApiUnreachable) -> None:
+        if isinstance(error, NotFound):
+            self._fleet.workers.forget((self._namespace, worker.name), worker.uid)
+        elif isinstance(error, (Conflict, Invalid)):
+            if isinstance(error, Invalid):
+                log.error("FingerWorker %s refused its status: %s", worker.name, error)
+            await self.reread(worker)
+        else:
+            log.warning("cannot write FingerWorker %s: %s", worker.name, error)
+
+    def _store(self, raw: Json) -> Worker:
+        worker = self._fleet.put_worker(raw)
+        stored = worker.assignment
+        if stored.leader_epoch > self._term.leader_epoch:
+            raise SupersededError(f"FingerWorker {worker.name} carries leaderEpoch {stored.leader_epoch}")
+        for attempt in self._unknown.get(worker.uid, []):
+            if _same(attempt, stored):
+                # It arrived; any other open one was decided on an older resourceVersion and fails.
+                del self._unknown[worker.uid]
+                break
+        return worker
+
+
+def _same(attempt: Assignment, stored: Assignment) -> bool:
+    """Whether the stored assignment is this very write: a token is never used twice."""
+    return (
+        attempt.epoch == stored.epoch
+        and attempt.leader_epoch == stored.leader_epoch
+        and attempt.revoking == stored.revoking
+        and {i: g.token for i, g in attempt.grants.items()} == {i: g.token for i, g in stored.grants.items()}
+    )
+
+
+async def _all(coroutines: Iterable[Awaitable[T]]) -> list[T]:
+    """Run all to their end, then raise the first error, so that no write is left behind unobserved."""
+    results = await asyncio.gather(*coroutines, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return [result for result in results if not isinstance(result, BaseException)]

@@ -1,0 +1,170 @@
+"""Everything about a worker's objects that is not its assignment: Lease, finalizer, creation and removal.
+
+A worker is registered by three writes of their own before its first grant: its Lease is created where nobody did
+(so that a sidecar needs no right to create one), its finalizer is added, its status is stamped. The last of these
+is the hand-over's. Deleting a FingerWorker is a drain: the finalizer goes when nothing is held any more.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from fingerv7.adapters.kube.api import KubeApi
+from fingerv7.adapters.kube.errors import ApiError, ApiUnreachable, Conflict, NotFound, OutcomeUnknown
+from fingerv7.adapters.kube.events import EventRecorder
+from fingerv7.adapters.kube.objects import CREATED_BY, CREATED_BY_OPERATOR
+from fingerv7.adapters.kube.resources import FINGERWORKERS, LEASES
+from fingerv7.contract import FINALIZER, GROUP, POOL_LABEL, VERSION
+from fingerv7.core.model import Lease, Worker
+from fingerv7.core.registration import RegistrationError, worker_spec
+from fingerv7.runtime.fleet import Fleet
+from fingerv7.runtime.term import Term
+
+log = logging.getLogger(__name__)
+
+RETRY_S = 2.0
+
+
+class Registrar:
+    """The objects of one pool's workers."""
+
+    def __init__(
+        self,
+        api: KubeApi,
+        fleet: Fleet,
+        term: Term,
+        recorder: EventRecorder,
+        *,
+        namespace: str,
+        clock: Callable[[], float],
+    ) -> None:
+        self._api = api
+        self._fleet = fleet
+        self._term = term
+        self._recorder = recorder
+        self._namespace = namespace
+        self._clock = clock
+        self._not_before: dict[tuple[str, str], float] = {}
+
+    async def prepare(self, worker: Worker, lease: Lease | None) -> None:
+        """Whatever of Lease and finalizer is missing."""
+        if worker.deleting:
+            return
+        if not worker.finalizer:
+            await self._guarded("finalizer", worker.name, self._set_finalizer(worker, present=True))
+        if lease is None and self._fleet.lease(self._namespace, worker.name) is None:
+            await self._guarded("lease", worker.name, self._create_lease(worker))
+
+    async def let_go(self, worker: Worker) -> None:
+        """Remove the finalizer of a deleted worker that holds nothing."""
+        await self._guarded("let-go", worker.name, self._set_finalizer(worker, present=False))
+
+    async def remove(self, worker: Worker) -> None:
+        """Delete a worker that registered itself and has been silent for `removeAfter`."""
+        await self._guarded("remove", worker.name, self._remove(worker))
+
+    async def register(self, lease: Lease, pool: str, *, is_open: bool) -> None:
+        """Create the FingerWorker that a Lease asks for, or say on the Lease what is wrong."""
+        if not self._due("register", lease.name):
+            return
+        try:
+            spec = worker_spec(lease.register, pool)
+        except RegistrationError as error:
+            await self._event(lease, "RegistrationInvalid", str(error))
+            return
+        if not is_open:
+            await self._event(
+                lease,
+                "RegistrationClosed",
+                f"pool {pool} takes declared workers only: create FingerWorker {lease.name}, "
+                "or set spec.registration: Open",
+            )
+            return
+        await self._guarded("register", lease.name, self._create_worker(lease, spec))
+
+    async def _create_worker(self, lease: Lease, spec: dict[str, Any]) -> None:
+        body = {
+            "apiVersion": f"{GROUP}/{VERSION}",
+            "kind": "FingerWorker",
+            "metadata": {
+                "name": lease.name,
+                "labels": {CREATED_BY: CREATED_BY_OPERATOR},
+                "finalizers": [FINALIZER],
+            },
+            "spec": spec,
+        }
+        raw = await self._api.create(FINGERWORKERS.path(self._namespace), body)
+        self._fleet.put_worker(raw)
+        log.info("registered", extra={"worker": lease.name, "reason": "its Lease asked for it"})
+
+    async def _create_lease(self, worker: Worker) -> None:
+        body = {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {
+                "name": worker.name,
+                "labels": {POOL_LABEL: worker.pool},
+                "ownerReferences": [
+                    {
+                        "apiVersion": f"{GROUP}/{VERSION}",
+                        "kind": "FingerWorker",
+                        "name": worker.name,
+                        "uid": worker.uid,
+                    }
+                ],
+            },
+            "spec": {},
+        }
+        self._fleet.leases.put(await self._api.create(LEASES.path(self._namespace), body))
+
+    async def _set_finalizer(self, worker: Worker, *, present: bool) -> None:
+        path = FINGERWORKERS.path(self._namespace, worker.name)
+        raw = await self._api.get(path)
+        if raw["metadata"]["uid"] != worker.uid:
+            return
+        others = [f for f in raw["metadata"].get("finalizers", []) if f != FINALIZER]
+        patch = {
+            "metadata": {
+                "resourceVersion": raw["metadata"]["resourceVersion"],
+                "finalizers": [*others, FINALIZER] if present else others,
+            }
+        }
+        if not present and int(raw["metadata"]["resourceVersion"]) != worker.resource_version:
+            # Decided on an older state: look again before giving up the last hold on what may still run.
+            self._fleet.put_worker(raw)
+            return
+        stored = await self._api.merge_patch(path, patch)
+        if present or others:
+            self._fleet.put_worker(stored)
+        else:
+            self._fleet.workers.forget((self._namespace, worker.name), worker.uid)
+
+    async def _remove(self, worker: Worker) -> None:
+        path = FINGERWORKERS.path(self._namespace, worker.name)
+        await self._api.delete(path, uid=worker.uid, resource_version=str(worker.resource_version))
+        log.info("removed", extra={"worker": worker.name, "reason": "silent for removeAfter"})
+
+    async def _event(self, lease: Lease, reason: str, message: str) -> None:
+        involved = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "name": lease.name, "uid": lease.uid}
+        await self._recorder.record(self._namespace, involved, type="Warning", reason=reason, message=message)
+        self._not_before["register", lease.name] = self._clock() + RETRY_S
+
+    def _due(self, what: str, name: str) -> bool:
+        return self._clock() >= self._not_before.get((what, name), 0.0)
+
+    async def _guarded(self, what: str, name: str, work: Any) -> None:
+        """One try; a refusal is logged and tried again after a moment, since the loop comes by anyway."""
+        if not self._term.may_write or not self._due(what, name):
+            work.close()
+            return
+        try:
+            await work
+        except (Conflict, NotFound):
+            pass  # somebody else changed it: the next round sees what is there now
+        except (ApiError, ApiUnreachable, OutcomeUnknown) as error:
+            log.warning("%s of %s: %s", what, name, error)
+            self._not_before[what, name] = self._clock() + RETRY_S
+        else:
+            self._not_before.pop((what, name), None)

@@ -1,0 +1,288 @@
+"""Shows what happened: status of workers and pool, and Events on change.
+
+Nothing here is a trigger. A status is written when something that matters differs from what is stored, at most once
+a second for an object; figures that move with every heartbeat are refreshed at the pool's `statusRefreshInterval`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from fingerv7.adapters.kube.api import KubeApi
+from fingerv7.adapters.kube.errors import ApiError, ApiUnreachable, OutcomeUnknown
+from fingerv7.adapters.kube.events import EventRecorder
+from fingerv7.adapters.kube.resources import STREAMPOOLS
+from fingerv7.adapters.postgres.source import SourceState
+from fingerv7.api.streampool import StreamPool
+from fingerv7.contract import GROUP, VERSION, Timing
+from fingerv7.core.brake import Verdict as BrakeVerdict
+from fingerv7.core.catalog import Snapshot
+from fingerv7.core.liveness import Verdict
+from fingerv7.core.model import Assignment, Worker
+from fingerv7.core.pool_status import PoolView, SourceView, pool_status
+from fingerv7.core.rounds import Decision, Memory, World
+from fingerv7.core.status import Condition, assigned_status, dated, liveness_status, significant, worker_status
+from fingerv7.runtime.clocks import Clocks
+from fingerv7.runtime.fleet import PoolKey
+from fingerv7.runtime.publisher import Publisher
+from fingerv7.runtime.term import Term
+
+log = logging.getLogger(__name__)
+
+Json = dict[str, Any]
+SHOW_EVERY_S = 1.0
+GOOD = frozenset({"Ready", "Applied", "SourceReachable", "Balanced", "CapacitySufficient"})
+"""Conditions whose False deserves a Warning; of the others, their True does."""
+SILENT_TYPES = frozenset({"Applied", "Balanced", "Paused"})
+"""Conditions that change with every hand-over or on request: shown, but no Event each time."""
+
+
+@dataclass(slots=True)
+class _Shown:
+    at: float
+    key: object
+
+
+class Reporter:
+    """The status writes of one pool."""
+
+    def __init__(
+        self,
+        api: KubeApi,
+        publisher: Publisher,
+        term: Term,
+        recorder: EventRecorder,
+        *,
+        key: PoolKey,
+        clocks: Clocks,
+    ) -> None:
+        self._api = api
+        self._publisher = publisher
+        self._term = term
+        self._recorder = recorder
+        self._namespace, self._name = key
+        self._clocks = clocks
+        self._workers: dict[str, _Shown] = {}
+        self._pool_shown = 0.0
+        self._pool_status: Json = {}
+        self._quarantined: frozenset[tuple[str, str]] = frozenset()
+        self._rebalance: Json = {}
+        self._rebalance_since = 0.0
+
+    def with_assignment(self, timing: Timing) -> Callable[[Worker, Assignment], Json]:
+        """What goes into the same write as an assignment, so that counts never contradict it."""
+        liveness = liveness_status(timing)
+        return lambda worker, assignment: {"liveness": liveness, **assigned_status(worker, assignment)}
+
+    def moved(self, decision: Decision) -> None:
+        """Writes of this decision were accepted: note a round of moves."""
+        moves = [move for move in decision.plan.moves if move.source is not None]
+        if moves:
+            trigger, _ = Counter(str(move.trigger) for move in moves).most_common(1)[0]
+            self._rebalance = {"time": self._clocks.timestamp(), "reason": trigger, "moves": len(moves)}
+            self._rebalance_since = self._clocks.monotonic()
+
+    async def show(
+        self,
+        pool: StreamPool,
+        world: World,
+        decision: Decision,
+        *,
+        memory: Memory,
+        verdict: BrakeVerdict | None,
+        snapshot: Snapshot | None,
+        source_state: SourceState | None,
+    ) -> None:
+        """Write whatever is due. Raises SupersededError."""
+        refresh_s = pool.spec.status_refresh_interval_ms / 1000
+        await self._show_workers(world, decision, refresh_s)
+        now = self._clocks.monotonic()
+        if now - self._pool_shown < SHOW_EVERY_S or not self._term.may_write:
+            return
+        if self._rebalance and "duration" not in self._rebalance and not decision.unassigned:
+            self._rebalance["duration"] = f"{max(1, round((now - self._rebalance_since) * 1000))}ms"
+        source = _source_view(verdict, snapshot, source_state)
+        view = _pool_view(pool, world, decision, memory, source, self._rebalance, now)
+        await self._show_pool(pool, pool_status(view), snapshot, now, refresh_s)
+
+    # --- workers ------------------------------------------------------------------------------------------
+
+    async def _show_workers(self, world: World, decision: Decision, refresh_s: float) -> None:
+        now = self._clocks.monotonic()
+        shares = Counter(decision.plan.target.values())
+        for gone in self._workers.keys() - world.workers.keys():
+            del self._workers[gone]
+        for name, worker in world.workers.items():
+            lease = world.leases.get(name)
+            standing = decision.standings[name]
+            applied = lease.acknowledged_epoch(worker.uid) if lease else None
+            key = (worker.resource_version, standing.reason, decision.health[name].verdict, applied, shares[name])
+            shown = self._workers.get(name)
+            if shown and (now - shown.at < SHOW_EVERY_S or (shown.key == key and now - shown.at < refresh_s)):
+                continue
+            share = shares[name] if world.barrier_passed else None
+            status = worker_status(decision.facts[name], standing, share=share, timing=world.rules.timing)
+            stored = worker.status
+            status["conditions"] = dated(
+                status["conditions"],
+                stored.get("conditions"),
+                generation=worker.generation,
+                now=self._clocks.timestamp(),
+            )
+            due = shown is None or now - shown.at >= refresh_s
+            differs = significant(status) != significant({k: stored[k] for k in status if k in stored})
+            if not differs and not (due and any(stored.get(k) != v for k, v in status.items())):
+                self._workers[name] = _Shown(shown.at if shown else now, key)
+                continue
+            self._workers[name] = _Shown(now, key)
+            if await self._publisher.patch_status(worker, status):
+                await self._events(
+                    {"apiVersion": f"{GROUP}/{VERSION}", "kind": "FingerWorker", "name": name, "uid": worker.uid},
+                    stored.get("conditions"),
+                    status["conditions"],
+                )
+
+    # --- the pool -----------------------------------------------------------------------------------------
+
+    async def _show_pool(
+        self, pool: StreamPool, status: Json, snapshot: Snapshot | None, now: float, refresh_s: float
+    ) -> None:
+        stored = self._pool_status or pool.status.dump()
+        status["conditions"] = dated(
+            status["conditions"],
+            stored.get("conditions"),
+            generation=status["observedGeneration"],
+            now=self._clocks.timestamp(),
+        )
+        present = {k: v for k, v in status.items() if v is not None}
+        same = self._pool_status and significant(present) == significant(self._pool_status)
+        if same and (now - self._pool_shown < refresh_s or present == self._pool_status):
+            return
+        self._pool_shown = now
+        path = STREAMPOOLS.path(self._namespace, self._name, "status")
+        try:
+            await self._api.merge_patch(path, {"status": status})
+        except (ApiError, ApiUnreachable, OutcomeUnknown) as error:
+            log.warning("cannot write the status of pool %s/%s: %s", self._namespace, self._name, error)
+            return
+        self._pool_status = present
+        involved = {
+            "apiVersion": f"{GROUP}/{VERSION}",
+            "kind": "StreamPool",
+            "name": self._name,
+            "uid": pool.metadata.uid,
+        }
+        await self._events(involved, stored.get("conditions"), status["conditions"])
+        await self._quarantine_events(involved, snapshot)
+
+    async def _quarantine_events(self, involved: Json, snapshot: Snapshot | None) -> None:
+        """One Event a reason when rows are newly quarantined, naming the first of them."""
+        if snapshot is None:
+            return
+        now = frozenset((row.id, row.reason) for row in snapshot.quarantined)
+        fresh = [row for row in snapshot.quarantined if (row.id, row.reason) not in self._quarantined]
+        self._quarantined = now
+        for reason, count in sorted(Counter(row.reason for row in fresh).items()):
+            first = next(row for row in fresh if row.reason == reason)
+            more = f" (and {count - 1} more rows)" if count > 1 else ""
+            message = f"row {first.id!r}: {first.message}{more}"
+            await self._recorder.record(
+                self._namespace, involved, type="Warning", reason=f"Quarantined{reason}", message=message
+            )
+
+    async def _events(self, involved: Json, before: object, after: list[Json]) -> None:
+        known = {c.get("type"): c for c in before if isinstance(c, dict)} if isinstance(before, list) else {}
+        for condition in after:
+            name = condition["type"]
+            old = known.get(name)
+            changed = old is None or (old.get("status"), old.get("reason")) != (
+                condition["status"],
+                condition["reason"],
+            )
+            bad = (condition["status"] == "True") != (name in GOOD)
+            if not changed or name in SILENT_TYPES or (old is None and not bad):
+                continue
+            await self._recorder.record(
+                self._namespace,
+                involved,
+                type="Warning" if bad else "Normal",
+                reason=condition["reason"],
+                message=condition["message"] or f"{name} is {condition['status']}",
+            )
+
+
+def _source_view(verdict: BrakeVerdict | None, snapshot: Snapshot | None, state: SourceState | None) -> SourceView:
+    if state is None:
+        return SourceView(reachable=False, reason="NotTried", message="the source was not read yet")
+    return SourceView(
+        reachable=state.reachable,
+        reason=state.reason,
+        message=state.message,
+        shared=state.shared,
+        changed=bool(verdict and verdict.held),
+        changed_reason=verdict.reason if verdict else "Unchanged",
+        changed_message=verdict.message if verdict else "",
+        identity=verdict.state.identity if verdict else "",
+        quarantined=[(row.id, row.reason) for row in snapshot.quarantined] if snapshot else (),
+    )
+
+
+def _pool_view(
+    pool: StreamPool,
+    world: World,
+    decision: Decision,
+    memory: Memory,
+    source: SourceView,
+    rebalance: Json,
+    now: float,
+) -> PoolView:
+    rules, health = world.rules, decision.health
+    ready = [
+        name
+        for name, standing in decision.standings.items()
+        if standing.accepts or (health[name].verdict is Verdict.ALIVE and not standing.stop)
+    ]
+    granted = {
+        i: grant.stream.weight for worker in world.workers.values() for i, grant in worker.assignment.grants.items()
+    }
+    taken = memory.takeovers.taken
+    silent = [
+        (name, each.silent_s)
+        for name, each in health.items()
+        if each.verdict in {Verdict.LATE, Verdict.SILENT} and name not in taken
+    ]
+    held = [name for name, standing in decision.standings.items() if standing.reason == "TakeoverHeld"]
+    left = [decision.facts[name].takeover_s - seconds for name, seconds in silent]
+    held_since = memory.takeovers.held_since
+    cooldown_over = memory.last_balance is None or now - memory.last_balance >= rules.cooldown_s
+    return PoolView(
+        generation=pool.metadata.generation or 0,
+        leader_epoch=world.leader_epoch,
+        streams=len(decision.catalog),
+        assigned=len(granted),
+        unassigned=decision.unassigned,
+        workers=len(world.workers),
+        ready=len(ready),
+        silent=silent,
+        moving_in_s=max(0.0, min(left)) if left else None,
+        capacity=sum(world.workers[name].max_streams for name in ready),
+        weight=sum(granted.values()),
+        imbalance_percent=decision.plan.imbalance_after_percent,
+        balanced=decision.plan.balanced,
+        cooling_down=not cooldown_over,
+        source=source,
+        starting=not world.barrier_passed,
+        paused=rules.paused,
+        deleting=rules.deleting,
+        held=len(held),
+        held_streams=sum(len(world.workers[name].assignment.grants) for name in held),
+        release_in_s=max(0.0, held_since + rules.mass_failure.max_hold_s - now) if held_since is not None else 0.0,
+        last_rebalance=rebalance or (pool.status.last_rebalance.dump() if pool.status.last_rebalance else {}),
+    )
+
+
+__all__ = ["Condition", "Reporter"]

@@ -1,0 +1,81 @@
+"""The operator's own settings, from environment variables. What belongs to a pool is in its StreamPool."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+PREFIX = "FINGERV7_"
+
+
+class SettingsError(Exception):
+    """Names every wrong variable and what is accepted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    namespace: str
+    """Where the election Lease lives: the operator's own namespace."""
+    watch_namespaces: tuple[str, ...] = ()
+    """Namespaces to serve; empty means all."""
+    election_name: str = "fingerv7-operator"
+    lease_s: float = 15.0
+    renew_deadline_s: float = 10.0
+    retry_s: float = 2.0
+    kubeconfig: Path | None = None
+    context: str | None = None
+    listen: tuple[str, int] | None = ("0.0.0.0", 8080)  # noqa: S104 - probes and scrapes come from other hosts
+    """Where /healthz and /metrics are served; None for nowhere."""
+    log_level: int = logging.INFO
+    log_format: str = "json"
+
+    @classmethod
+    def read(cls, env: Mapping[str, str]) -> Settings:
+        """Raises SettingsError."""
+        problems: list[str] = []
+
+        def number(name: str, default: float) -> float:
+            text = env.get(PREFIX + name, "")
+            try:
+                value = float(text) if text else default
+            except ValueError:
+                value = -1.0
+            if value <= 0:
+                problems.append(f"{PREFIX}{name}={text!r}: a number of seconds above zero is accepted")
+            return value
+
+        level = logging.getLevelNamesMapping().get(env.get("LOG_LEVEL", "INFO").upper())
+        if level is None:
+            problems.append(f"LOG_LEVEL={env['LOG_LEVEL']!r}: DEBUG, INFO, WARNING or ERROR is accepted")
+        log_format = env.get("LOG_FORMAT", "json")
+        if log_format not in {"json", "text"}:
+            problems.append(f"LOG_FORMAT={log_format!r}: json or text is accepted")
+        kubeconfig = env.get(PREFIX + "KUBECONFIG")
+        settings = cls(
+            namespace=env.get("POD_NAMESPACE", "default"),
+            watch_namespaces=tuple(n.strip() for n in env.get(PREFIX + "NAMESPACES", "").split(",") if n.strip()),
+            election_name=env.get(PREFIX + "ELECTION_NAME", "fingerv7-operator"),
+            lease_s=number("LEASE_SECONDS", 15.0),
+            renew_deadline_s=number("RENEW_DEADLINE_SECONDS", 10.0),
+            retry_s=number("RETRY_SECONDS", 2.0),
+            kubeconfig=Path(kubeconfig) if kubeconfig else None,
+            context=env.get(PREFIX + "CONTEXT") or None,
+            listen=_listen(env.get(PREFIX + "LISTEN", "0.0.0.0:8080"), problems),
+            log_level=level or logging.INFO,
+            log_format=log_format,
+        )
+        if problems:
+            raise SettingsError("; ".join(problems))
+        return settings
+
+
+def _listen(text: str, problems: list[str]) -> tuple[str, int] | None:
+    if text in {"", "none"}:
+        return None
+    host, _, port = text.rpartition(":")
+    if not port.isdigit() or int(port) > 65535:
+        problems.append(f"{PREFIX}LISTEN={text!r}: host:port, :port or none is accepted")
+        return None
+    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104
