@@ -41,7 +41,7 @@ class Stream:
     weight: int = 1
     location: str = ""
     capabilities: frozenset[str] = frozenset()
-    metadata: Mapping[str, str] = field(default=_NOTHING, repr=False)
+    metadata: Mapping[str, str] = field(default_factory=lambda: _NOTHING, repr=False)
     size: int = field(default=0, compare=False)
     """Bytes it takes in an assignment, serialised; derived, so no part of what makes two streams equal."""
 
