@@ -1,0 +1,275 @@
+"""Getting and keeping the own Lease: look, wait for a predecessor, acquire, renew.
+
+The Lease decides which of several processes of one identity may run the worker. Another pod's Lease is acquired
+only after its release, or after it stayed unchanged for T while we watched; our own clock measures that, never the
+timestamps in it. One request is under way at a time, because two writes would only make each other fail.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from fingerv7.contract import Acknowledgement
+from fingerv7_sidecar.clock import Clock
+from fingerv7_sidecar.events import LeaseReply, Note, SendLease
+from fingerv7_sidecar.identity import Identity
+from fingerv7_sidecar.lease import Statement, Stored, blank, renewed, stored
+from fingerv7_sidecar.times import Times
+
+
+class Phase(enum.Enum):
+    LOOKING = "looking"
+    """What is stored is not known."""
+    WAITING = "waiting"
+    """Another pod holds it."""
+    ABSENT = "absent"
+    """It has to be created."""
+    FREE = "free"
+    """It may be acquired."""
+    HELD = "held"
+
+
+class Outcome(enum.Enum):
+    NOTHING = enum.auto()
+    ACKNOWLEDGED = enum.auto()
+    """A write of ours was acknowledged; see `Holding.last`."""
+    VANISHED = enum.auto()
+    """It was deleted, or its holder erased; it is acquired anew, and nobody else runs under it so far."""
+    OUSTED = enum.auto()
+    """Somebody else holds it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    serial: int
+    kind: Literal["read", "create", "acquire", "renew"]
+    sent: Clock
+    statement: Statement
+
+
+class Holding:
+    """The state of the own Lease; `request` says what to send, `answered` takes the reply."""
+
+    def __init__(self, identity: Identity, times: Times) -> None:
+        self._identity = identity
+        self._times = times
+        self.phase = Phase.LOOKING
+        self.reason = "the Lease was not read yet"
+        """Why it is not held, or why the last renewal failed; empty when all is well."""
+        self.last: Request | None = None
+        """The last acknowledged write."""
+        self.told: Statement | None = None
+        """What the stored Lease states; None when unknown."""
+        self.recorded: Acknowledgement | None = None
+        """The acknowledgement found in the Lease when it was read."""
+        self.fresh_at: float | None = None
+        """When this process created or first held a Lease without any history: nobody's silence was observed."""
+        self.ok = 0
+        self.failed = 0
+        self.serial = 0
+        self.notes: list[Note] = []
+        self._under_way: Request | None = None
+        self._lease: Mapping[str, Any] | None = None
+        self._retry_at = 0.0
+        self._conflicts = 0
+        self._failures = 0
+        self._was_held = False
+        self._continuous = False
+        """We hold it, or did until just now: whoever might run under this identity is this very process."""
+        self._rival: tuple[tuple[str, str, int], float] | None = None
+        self._told_waiting_at = 0.0
+
+    # --- deciding what to send
+
+    def request(self, now: Clock, statement: Statement, *, at_once: bool, report: str) -> SendLease | None:
+        """The request that is due, if any. `at_once`: a changed statement does not wait for the renewal interval."""
+        if self._under_way or now.boot < self._due(statement, at_once=at_once):
+            return None
+        if self.phase in (Phase.LOOKING, Phase.WAITING):
+            return self._send(now, "read", "GET", Statement(), None)
+        if self.phase is Phase.HELD and self._lease is not None:
+            kind: Literal["create", "acquire", "renew"] = "renew"
+        else:
+            # Whoever acquires starts without an acknowledgement or a release of a predecessor.
+            kind = "create" if self.phase is Phase.ABSENT else "acquire"
+            statement = Statement(register=statement.register, declared_s=statement.declared_s)
+        if kind == "create" or self._lease is None:
+            if not self._identity.pool:
+                self._fail(now, "the Lease does not exist and cannot be created without a pool: set POOL")
+                return None
+            base: Mapping[str, Any] = blank(self._identity.name, self._identity.namespace, self._identity.pool)
+        else:
+            base = self._lease
+        body = renewed(
+            base,
+            holder=self._identity.incarnation,
+            pool=self._identity.pool,
+            wall=now.wall,
+            statement=statement,
+            report=report,
+        )
+        return self._send(now, kind, "POST" if kind == "create" else "PUT", statement, body)
+
+    def wake_at(self, statement: Statement, *, at_once: bool) -> float | None:
+        """The boot time at which `request` has something to send; None while it waits for an answer."""
+        return None if self._under_way else self._due(statement, at_once=at_once)
+
+    def look_again(self) -> None:
+        """Whatever is known of the Lease is old: read it before writing it."""
+        self.phase = Phase.LOOKING
+        self.told = None
+
+    def repeat(self) -> None:
+        """Write again at once, even if what we state is stored already."""
+        self.told = None
+
+    def interrupted(self) -> None:
+        """We fenced: from now on others may have held the Lease in between."""
+        self._continuous = False
+
+    def _due(self, statement: Statement, *, at_once: bool) -> float:
+        if self.phase is Phase.HELD and self.last and self._lease is not None:
+            changed = at_once and statement != self.told
+            scheduled = 0.0 if changed else self.last.sent.boot + self._times.renew_s
+            if self.told is None and (at_once or self._retry_at):
+                scheduled = 0.0  # after a conflict at once, after a failure at the pace of retries
+            return max(self._retry_at, scheduled)
+        return self._retry_at
+
+    def _send(
+        self,
+        now: Clock,
+        kind: Literal["read", "create", "acquire", "renew"],
+        method: Literal["GET", "POST", "PUT"],
+        statement: Statement,
+        body: Mapping[str, Any] | None,
+    ) -> SendLease:
+        self.serial += 1
+        self._under_way = Request(self.serial, kind, now, statement)
+        return SendLease(self.serial, method, body, self._times.request_s)
+
+    # --- taking the answer
+
+    def answered(self, now: Clock, reply: LeaseReply) -> Outcome:
+        request = self._under_way
+        if request is None or reply.serial != request.serial:
+            return Outcome.NOTHING
+        self._under_way = None
+        if request.kind != "read":
+            self.told = None  # until an acknowledgement says otherwise, either may be stored
+        if reply.status in (200, 201) and reply.body is not None:
+            if request.kind == "read":
+                return self._judge(now, request, reply.body)
+            return self._acknowledged(request, reply.body)
+        if reply.status == 404:
+            return self._missing(now, request, reply)
+        if reply.status == 409 and request.kind != "read":
+            self._conflicts += 1
+            self.phase = Phase.LOOKING
+            # At once, but not in a tight loop with somebody who writes as eagerly.
+            self._retry_at = 0.0 if self._conflicts <= 3 else now.boot + self._pace
+            return Outcome.NOTHING
+        self._fail(now, _explain(reply, request.kind, self._identity), since=request.sent)
+        return Outcome.NOTHING
+
+    @property
+    def _pace(self) -> float:
+        """Measured from the send, so that at least two tries fit between a missed renewal and the fence."""
+        if self._failures > 10 and not self._continuous:
+            return self._times.renew_s
+        return min(self._times.renew_s, self._times.request_s)
+
+    def _fail(self, now: Clock, reason: str, since: Clock | None = None) -> None:
+        self.failed += 1
+        self._failures += 1
+        self._retry_at = max(now.boot + 0.05, (since or now).boot + self._pace)
+        if reason != self.reason:
+            self.notes.append(Note("lease-request-failed", {"reason": reason}, "warning"))
+        self.reason = reason
+
+    def _acknowledged(self, request: Request, body: Mapping[str, Any]) -> Outcome:
+        if request.kind != "renew":
+            fields: dict[str, object] = {"holder": self._identity.incarnation, "created": request.kind == "create"}
+            self.notes.append(Note("lease-acquired", fields))
+            if request.kind == "create" and not self._continuous:
+                self.fresh_at = request.sent.boot
+        elif self.reason:
+            self.notes.append(Note("lease-renewed-again", {"after": self.reason}))
+        self.phase, self._lease = Phase.HELD, body
+        self._was_held = self._continuous = True
+        self.last, self.told, self.reason = request, request.statement, ""
+        self.ok += 1
+        self._retry_at, self._conflicts, self._failures, self._rival = 0.0, 0, 0, None
+        return Outcome.ACKNOWLEDGED
+
+    def _missing(self, now: Clock, request: Request, reply: LeaseReply) -> Outcome:
+        if request.kind == "create":  # the namespace
+            self._fail(now, _explain(reply, request.kind, self._identity), since=request.sent)
+            return Outcome.NOTHING
+        self.phase, self._lease, self._rival = Phase.ABSENT, None, None
+        self._retry_at = 0.0
+        if self._continuous:
+            self.notes.append(
+                Note("lease-vanished", {"reason": "somebody deleted the Lease; creating it"}, "warning")
+            )
+            return Outcome.VANISHED
+        return Outcome.NOTHING
+
+    def _judge(self, now: Clock, request: Request, body: Mapping[str, Any]) -> Outcome:
+        found = stored(body)
+        self.recorded = found.applied
+        self._lease, self._retry_at = body, 0.0
+        if found.holder == self._identity.incarnation:
+            self.phase, self._rival = (Phase.HELD if self.last else Phase.FREE), None
+            return Outcome.NOTHING
+        predecessor = found.holder.partition("/")[0] == self._identity.pod_uid and not self._was_held
+        erased = self._continuous and not found.holder
+        if found.never_held or predecessor or found.shows_release or erased:
+            self.phase, self._rival = Phase.FREE, None
+            if found.never_held and not self._continuous:
+                self.fresh_at = now.boot
+            return Outcome.VANISHED if erased else Outcome.OUSTED if self._continuous else Outcome.NOTHING
+        return self._wait(now, request, found)
+
+    def _wait(self, now: Clock, request: Request, found: Stored) -> Outcome:
+        seen = (found.holder, found.renew_time, found.transitions)
+        wait_s = max(self._times.takeover_s, float(found.duration_s))
+        if self._rival is None or self._rival[0] != seen:
+            self._rival = (seen, now.boot)
+        since = self._rival[1]
+        if request.sent.boot - since >= wait_s:
+            self.notes.append(
+                Note("lease-expired", {"holder": found.holder, "silent_s": round(wait_s, 1)}, "warning")
+            )
+            self.phase, self._rival = Phase.FREE, None
+            return Outcome.NOTHING
+        first, self.phase = self.phase is not Phase.WAITING, Phase.WAITING
+        self._continuous = False
+        left = since + wait_s - now.boot
+        self._retry_at = now.boot + max(0.01, min(self._pace, left))
+        self.reason = (
+            f"another pod holds the Lease as {found.holder or 'nobody (its holder was erased)'}; waiting until it "
+            f"releases it or has been silent for {wait_s:.0f} s ({left:.0f} s to go). Two sidecars must not share "
+            "one INSTANCE_ID"
+        )
+        if first or now.boot - self._told_waiting_at >= 60:
+            self._told_waiting_at = now.boot
+            self.notes.append(Note("lease-held-by-another", {"reason": self.reason}, "warning"))
+        return Outcome.OUSTED
+
+
+def _explain(reply: LeaseReply, kind: str, identity: Identity) -> str:
+    where = f"Lease {identity.namespace}/{identity.name}"
+    if reply.status == 0:
+        return f"no answer to the {kind} of {where}: {reply.reason}"
+    if reply.status == 401:
+        return f"the API server does not accept the token (401) for the {kind} of {where}"
+    if reply.status == 403:
+        verb = {"read": "get", "create": "create"}.get(kind, "update")
+        return f"forbidden to {kind} {where}: the service account needs the verb {verb} on leases.coordination.k8s.io"
+    if reply.status == 404:
+        return f"namespace {identity.namespace} does not exist"
+    return f"the {kind} of {where} was answered with {reply.status}: {reply.reason}"
