@@ -1,3 +1,6 @@
+// The binaries of the development cluster, built by hack/devenv/gobuild.py. To move to another release: its version
+// below, v0.MINOR.PATCH for every staging module in `replace` (the list is in its own go.mod), then `go mod tidy`,
+// with all tools still named, or go.sum lacks entries.
 module fingerv7.io/hack/controlplane
 
 go 1.26.8

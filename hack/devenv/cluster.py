@@ -10,8 +10,8 @@ from devenv import gobuild
 from devenv.controlplane import COMPONENTS, ControlPlane
 from devenv.discovery import Existing, Kind, Processes, choose
 from devenv.errors import CommandError, DevenvError
-from devenv.homes import Home, owned_home, reap_abandoned
-from devenv.kind import start_kind
+from devenv.homes import TEMPORARY_PREFIX, Home, owned_home, reap_abandoned
+from devenv.kind import create_kind
 from devenv.kubeconfig import Access, adopt
 from devenv.kubectl import find_kubectl, run_kubectl
 from devenv.progress import Progress, no_progress, print_progress, step
@@ -111,7 +111,7 @@ def start_cluster_in(home: Home, around: Surroundings, progress: Progress) -> Cl
             case Existing():
                 access = _adopt_existing(home, choice, kubectl, progress)
             case Kind():
-                access = start_kind(home, choice, progress)
+                access = _make_kind(home, choice, progress)
             case Processes():
                 binaries = control_plane_binaries(choice, around, progress)
                 control_plane = ControlPlane(home, binaries)
@@ -140,6 +140,30 @@ def control_plane_binaries(choice: Processes, around: Surroundings, progress: Pr
         if choice.assets is not None and (choice.assets / name).is_file()
     }
     return found | gobuild.build([name for name in COMPONENTS if name not in found], around, progress)
+
+
+def _make_kind(home: Home, choice: Kind, progress: Progress) -> Access:
+    # Recorded before it exists: a start that is killed half-way leaves containers too.
+    home.record.kind_cluster = kind_name(home.path)
+    home.record.kind_engine = choice.engine
+    home.save()
+    kubeconfig = home.path / "kind.kubeconfig"
+    create_kind(
+        name=home.record.kind_cluster,
+        engine=choice.engine,
+        kubeconfig=kubeconfig,
+        log=home.path / "kind.log",
+        progress=progress,
+    )
+    access = adopt(kubeconfig.read_text(encoding="utf-8"), home.path)
+    home.record.server = access.server
+    home.save()
+    return access
+
+
+def kind_name(home: Path) -> str:
+    """Of the home's folder, which is unique, in the characters that kind allows."""
+    return "fingerv7-" + home.name.removeprefix(TEMPORARY_PREFIX).lower().replace("_", "-")
 
 
 def _adopt_existing(home: Home, choice: Existing, kubectl: Path, progress: Progress) -> Access:

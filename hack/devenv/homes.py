@@ -10,18 +10,19 @@ import dataclasses
 import json
 import os
 import shutil
-import subprocess
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from devenv.daemons import Command, Daemon, Launch, launch_detached, launch_owned
+from devenv.errors import DevenvError
+from devenv.kind import delete_kind
 from devenv.ports import ReservedPort
 from devenv.private_files import write_private
 from devenv.processes import ProcessRecord, boot_id, is_alive, started_ticks, stop_process
 
 _RECORD = "record.json"
-_PREFIX = "fingerv7-devenv-"
+TEMPORARY_PREFIX = "fingerv7-devenv-"
 
 
 @dataclass(kw_only=True)
@@ -93,7 +94,7 @@ class Home:
 
 def owned_home(name: str) -> Home:
     """A temporary home whose processes end with this process."""
-    path = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    path = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX))
     return Home(path, Record(name=name, owner=_this_process()), launch_owned)
 
 
@@ -128,24 +129,20 @@ def tear_down(path: Path, record: Record) -> None:
     for component in reversed(record.components):
         stop_process(component)
     if record.kind_cluster:
-        subprocess.run(
-            ["kind", "delete", "cluster", "--name", record.kind_cluster],
-            env={**os.environ, "KIND_EXPERIMENTAL_PROVIDER": record.kind_engine},
-            capture_output=True,
-            check=False,
-        )
+        delete_kind(name=record.kind_cluster, engine=record.kind_engine)
     for folder in (*map(Path, record.folders), path):
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def reap_abandoned() -> None:
     """Remove what owners left behind that were killed: their processes ended with them, their folders did not."""
-    for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+    for path in Path(tempfile.gettempdir()).glob(f"{TEMPORARY_PREFIX}*"):
         try:
             if path.stat().st_uid != os.getuid():
                 continue
             record = load_record(path)
-        except FileNotFoundError:
-            continue  # Another process reaps as well.
-        if record is not None and record.owner is not None and not is_alive(record.owner):
-            tear_down(path, record)
+            if record is not None and record.owner is not None and not is_alive(record.owner):
+                tear_down(path, record)
+        except (FileNotFoundError, DevenvError):
+            # Another process reaps as well, or it cannot be removed now: no reason not to start something new.
+            continue

@@ -5,46 +5,49 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from pathlib import Path
 
-from devenv.discovery import Kind
-from devenv.errors import StartupError
-from devenv.homes import Home
-from devenv.kubeconfig import Access, adopt
+from devenv.errors import CommandError, StartupError
 from devenv.progress import Progress, step
 
 _WAIT = "180s"
 
 
-def start_kind(home: Home, choice: Kind, progress: Progress) -> Access:
-    """Make a cluster of its own for this home; `tear_down` of the home deletes it.
+def create_kind(*, name: str, engine: str, kubeconfig: Path, log: Path, progress: Progress) -> None:
+    """Make a cluster on this engine (`docker` or `podman`) and write its kubeconfig.
 
     Raises:
         StartupError: kind failed; with its own words.
     """
-    # Recorded before it exists: a start that is killed half-way leaves containers too.
-    home.record.kind_cluster = f"fingerv7-{home.path.name.removeprefix('fingerv7-devenv-')}".lower().replace("_", "-")
-    home.record.kind_engine = choice.engine
-    home.save()
-    kubeconfig = home.path / "kind.kubeconfig"
-    log = home.path / "kind.log"
-    argv = ["kind", "create", "cluster", "--name", home.record.kind_cluster, "--kubeconfig", str(kubeconfig)]
+    argv = ["kind", "create", "cluster", "--name", name, "--kubeconfig", str(kubeconfig), "--wait", _WAIT]
     with (
         log.open("wb") as output,
-        step(progress, f"kind create cluster, on {choice.engine}") as tick,
+        step(progress, f"kind create cluster, on {engine}") as tick,
         subprocess.Popen(
-            [*argv, "--wait", _WAIT],
-            env={**os.environ, "KIND_EXPERIMENTAL_PROVIDER": choice.engine},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
+            argv, env=_environment(engine), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
         ) as process,
     ):
         while process.poll() is None:
             tick()
-            time.sleep(1.0)
-    if process.returncode != 0:
-        raise StartupError("kind", f"failed with exit code {process.returncode}", log)
-    access = adopt(kubeconfig.read_text(encoding="utf-8"), home.path)
-    home.record.server = access.server
-    home.save()
-    return access
+            time.sleep(0.5)
+        if process.returncode != 0:
+            raise StartupError("kind", f"failed with exit code {process.returncode}", log)
+
+
+def delete_kind(*, name: str, engine: str) -> None:
+    """Delete it; one that is not there is no error.
+
+    Raises:
+        CommandError: kind failed or is gone, and its containers may still run.
+    """
+    argv = ["kind", "delete", "cluster", "--name", name]
+    try:
+        done = subprocess.run(argv, env=_environment(engine), capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        raise CommandError(argv, 127, "kind is not on PATH any more; put it back and try again") from None
+    if done.returncode != 0:
+        raise CommandError(argv, done.returncode, done.stderr)
+
+
+def _environment(engine: str) -> dict[str, str]:
+    return {**os.environ, "KIND_EXPERIMENTAL_PROVIDER": engine}

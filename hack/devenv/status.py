@@ -15,7 +15,7 @@ def state_of(record: Record) -> str:
     if record.owner is not None:
         return "starting" if is_alive(record.owner) else "broken"
     if not record.components:
-        return "not ours"
+        return "up" if record.kind_cluster else "not ours"
     alive = sum(is_alive(each) for each in record.components)
     if alive == len(record.components):
         return "up"

@@ -2,6 +2,7 @@
 
 Clients here verify certificates everywhere, so this stands before such a server: it answers PostgreSQL's
 SSLRequest, speaks TLS, and passes the rest on to the server's unix socket. Whoever speaks without TLS is refused.
+Channel binding (`channel_binding=require`) cannot pass through it, as through any proxy that ends TLS.
 
 Run as a file with `python -I -S`, so it imports nothing but the standard library.
 """
