@@ -54,7 +54,7 @@ def may_enter(path: Path) -> bool:
 
 
 def copy_for_everybody(binaries: ServerBinaries, folder: Path) -> ServerBinaries:
-    """The wheel's server in a place where its user can reach it, readable whatever the umask was at its installation."""
+    """The wheel's server where its user can reach it, readable whatever the umask was when it was installed."""
     copy = folder / "server"
     shutil.copytree(binaries.folder.parent, copy, symlinks=True)
     for path in (copy, *copy.rglob("*")):
