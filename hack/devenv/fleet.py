@@ -24,7 +24,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from devenv.cluster import Cluster
-from devenv.fleet_api import Object, fingerv7, leases
+from devenv.fleet_api import ApiError, Object, fingerv7, leases
 from devenv.fleet_kubelet import Kubelet
 from devenv.fleet_objects import FAST, WorkerSpec, finger_worker, stream_pool
 from devenv.fleet_operator import OperatorProcess
@@ -139,7 +139,7 @@ class Fleet:
             worker.kill()
         for operator in self.operators.values():
             operator.kill()
-        with contextlib.suppress(OSError):  # an API server that is down takes its data along
+        with contextlib.suppress(OSError, ApiError):  # an API server that is down takes its data along
             self._namespace.delete()
         self.databases.drop()
         if self._temporary and not keep_folder:

@@ -91,9 +91,9 @@ class Api:
                 # A write may have arrived, so it is not sent twice.
                 if attempt == 2 or fresh or method != "GET":
                     raise OSError(f"{method} {path}: {type(error).__name__}: {error}") from error
-        answer: Object = json.loads(text) if text.strip() else {}
         if response.status >= http.client.BAD_REQUEST:
-            raise ApiError(method, path, response.status, str(answer.get("message", answer)))
+            raise ApiError(method, path, response.status, _message(text))
+        answer: Object = json.loads(text)
         return answer
 
     def _connection(self) -> http.client.HTTPSConnection:
@@ -102,6 +102,14 @@ class Api:
             connection = http.client.HTTPSConnection(self._host, self._port, timeout=30, context=self._context)
             self._local.connection = connection
         return connection
+
+
+def _message(body: bytes) -> str:
+    """Of a Status object, or the bare text that is answered for an unknown path."""
+    try:
+        return str(json.loads(body)["message"])
+    except (ValueError, KeyError, TypeError):
+        return body.decode(errors="replace").strip()
 
 
 def core(namespace: str, plural: str, name: str = "") -> str:
