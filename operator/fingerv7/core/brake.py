@@ -78,12 +78,15 @@ def judge(
     """
     in_force = previous if state.started else held
     # Held and not in force: its end is accepted already and only not published yet.
-    ids = (held.keys() | state.affected) & in_force.keys()
+    baseline = held.keys() & in_force.keys()
+    ids = baseline | (state.affected & in_force.keys())
     vanished = {i for i in ids if i not in snapshot.streams}
     changed = {i for i in ids - vanished if snapshot.streams[i].url != in_force[i].url}
     accepted = state.identity or held_identity
     swapped = bool(ids) and bool(accepted) and accepted != snapshot.identity
-    shrunk = len(vanished | changed) * 100 > max_shrink_percent * len(ids)
+    affected = vanished | changed
+    # Both, because a worker that dies while the brake holds must not tip the scales either way.
+    shrunk = any(len(affected & base) * 100 > max_shrink_percent * len(base) for base in (baseline, ids))
     calm = BrakeState(started=True, identity=snapshot.identity, spent=state.spent)
     if not swapped and not shrunk:
         return Verdict(snapshot.streams, held=False, reason=UNCHANGED, message="", change_id="", state=calm)
@@ -116,7 +119,7 @@ def judge(
             identity=accepted or snapshot.identity,
             change_id=change_id,
             seen=seen,
-            affected=frozenset(vanished | changed),
+            affected=frozenset(affected),
             spent=state.spent,
         ),
     )

@@ -1,0 +1,41 @@
+"""What can stand between the operator and the streams table.
+
+Every failure becomes one of these reasons and a sentence for whoever has to mend it. The sentence is stored in the
+StreamPool's status, so nothing of the Secret but host, port, database and user may be in it.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Reasons of the condition `SourceReachable`."""
+
+    REACHABLE = "Reachable"
+    SECRET_NOT_FOUND = "SecretNotFound"  # noqa: S105 - a word for people
+    SECRET_KEY_MISSING = "SecretKeyMissing"  # noqa: S105 - a word for people
+    SECRET_INVALID = "SecretInvalid"  # noqa: S105 - a word for people
+    AUTHENTICATION_FAILED = "AuthenticationFailed"
+    UNREACHABLE = "Unreachable"
+    TLS_FAILED = "TlsFailed"
+    DATABASE_MISSING = "DatabaseMissing"
+    TABLE_MISSING = "TableMissing"
+    COLUMN_MISSING = "ColumnMissing"
+    PERMISSION_DENIED = "PermissionDenied"
+    TIMEOUT = "Timeout"
+    QUERY_FAILED = "QueryFailed"
+    INVALID_DATA = "InvalidData"
+
+
+class SourceError(Exception):
+    """The table could not be read."""
+
+    def __init__(self, reason: Reason | str, message: str) -> None:
+        super().__init__(message)
+        self.reason = Reason(reason)
+        self.message = message
+
+
+class SecretError(SourceError):
+    """The Secret does not say how to connect; raised by whoever reads it, and for what is in it."""
