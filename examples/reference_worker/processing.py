@@ -75,6 +75,16 @@ class Processor:
         """What is processed at this moment: id → token."""
         return self._running if self._session.alive else {}
 
+    @property
+    def adopted(self) -> str | None:
+        """The hash of the config that runs; None while something else runs than the config says."""
+        return self._adopted
+
+    @property
+    def healthy(self) -> bool:
+        """Whether what is processed counts."""
+        return self._session.alive
+
     async def step(self) -> None:
         """Look at config, fence and run once, and do what they ask for. Raises RunOverError."""
         if not self._session.alive:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -10,6 +11,7 @@ import sys
 
 from reference_worker import lock
 from reference_worker.config import ConfigFolder
+from reference_worker.endpoint import Endpoint
 from reference_worker.fence import Fence
 from reference_worker.processing import Processor, RunOverError
 from reference_worker.session import Session
@@ -45,12 +47,10 @@ async def run(settings: Settings) -> None:
 
     folder = ConfigFolder(settings.config_dir)
     session = Session(settings.journal_dsn, settings.worker_name)
-    confirmed = asyncio.Event()
 
     def confirm(config_hash: str) -> None:
         if settings.confirm == "file":
             folder.confirm(config_hash)
-        confirmed.set()
 
     processor = Processor(
         folder,
@@ -64,10 +64,16 @@ async def run(settings: Settings) -> None:
         report_forever(Statistics(processor), sidecar_url(settings.sidecar_url, settings.config_dir))
     )
     _log.info("worker %s starts", settings.worker_name)
-    try:
+    async with contextlib.AsyncExitStack() as stack:
+        stack.callback(reports.cancel)
+        if settings.http_listen is not None:
+            endpoint = Endpoint(
+                adopted=lambda: processor.adopted if settings.confirm == "http" else None,
+                healthy=lambda: processor.healthy,
+            )
+            server = await endpoint.serve(*settings.http_listen)
+            stack.callback(server.close)
         await _step_until(stopping, processor)
-    finally:
-        reports.cancel()
     try:
         await processor.stop_all()
     except RunOverError as error:

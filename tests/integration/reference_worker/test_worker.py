@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from devenv.ports import ReservedPort
 from devenv.postgres import Postgres
 from fingerv7.contract import Fence
 from reference_worker.checker import check, running_streams
@@ -292,6 +294,31 @@ def test_never_confirming_is_a_knob(desk: Desk) -> None:
     _eventually(lambda: desk.runs() == {"a"}, "runs")
     _eventually(lambda: "runs epoch" in desk.log(), "adopted")
     assert desk.applied() is None
+
+
+def _call(port: int, method: str, path: str, body: bytes = b"") -> tuple[int, dict[str, Any]]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=15)
+    try:
+        connection.request(method, path, body)
+        response = connection.getresponse()
+        return response.status, json.loads(response.read())
+    finally:
+        connection.close()
+
+
+def test_the_http_hook_answers_with_the_hash_once_the_config_runs(desk: Desk) -> None:
+    port = ReservedPort()
+    desk.start(CONFIRM="http", HEALTH_LISTEN=f"127.0.0.1:{port.number}", START_DELAY_MS="300")
+    _eventually(lambda: "opened a run" in desk.log(), "the worker is up")
+    config_hash = desk.assign({"a": "1"})
+    config = (desk.folder / "assignment.json").read_bytes()
+    assert _call(port.number, "POST", "/config", config) == (200, {"hash": config_hash})
+    assert desk.runs() == {"a"}
+    assert desk.applied() is None
+    assert _call(port.number, "POST", "/config", b"{}")[0] == 400
+    assert _call(port.number, "GET", "/healthz") == (200, {"processing": True})
+    assert _call(port.number, "GET", "/other")[0] == 404
+    port.release()
 
 
 def test_posts_statistics_to_the_sidecar(desk: Desk) -> None:
