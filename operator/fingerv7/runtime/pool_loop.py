@@ -32,8 +32,8 @@ from fingerv7.runtime.term import SupersededError, Term
 
 log = logging.getLogger(__name__)
 
-RESYNC_S = 1.0
-"""The longest time without a look at the whole truth; also how late a deadline is noticed at most."""
+RESYNC_S = 0.5
+"""The longest time without a look at the whole truth, which is also how late a status is shown at most."""
 TICK_S = 0.25
 """How soon a silent worker's deadline is looked at again."""
 ERROR_PAUSE_S = 1.0

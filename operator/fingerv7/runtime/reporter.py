@@ -34,7 +34,9 @@ from fingerv7.runtime.term import Term
 log = logging.getLogger(__name__)
 
 Json = dict[str, Any]
-SHOW_EVERY_S = 1.0
+SHOW_EVERY_S = 0.5
+STARTING_S = 2.0
+"""A source that answers within this time is never shown as not tried."""
 GOOD = frozenset({"Ready", "Applied", "SourceReachable", "Balanced", "CapacitySufficient"})
 """Conditions whose False deserves a Warning; of the others, their True does."""
 SILENT_TYPES = frozenset({"Applied", "Balanced", "Paused"})
@@ -67,7 +69,8 @@ class Reporter:
         self._namespace, self._name = key
         self._clocks = clocks
         self._workers: dict[str, _Shown] = {}
-        self._pool_shown = 0.0
+        self._began = clocks.monotonic()
+        self._pool_shown = -SHOW_EVERY_S
         self._pool_status: Json = {}
         self._quarantined: frozenset[tuple[str, str]] = frozenset()
         self._rebalance: Json = {}
@@ -97,11 +100,12 @@ class Reporter:
         snapshot: Snapshot | None,
         source_state: SourceState | None,
     ) -> None:
-        """Write whatever is due. Raises SupersededError."""
+        """Write whatever is due; what is not due yet is for the next round. Raises SupersededError."""
         refresh_s = pool.spec.status_refresh_interval_ms / 1000
         await self._show_workers(world, decision, refresh_s)
         now = self._clocks.monotonic()
-        if now - self._pool_shown < SHOW_EVERY_S or not self._term.may_write:
+        starting = source_state is None and now - self._began < STARTING_S
+        if starting or now - self._pool_shown < SHOW_EVERY_S or not self._term.may_write:
             return
         if self._rebalance and "duration" not in self._rebalance and not decision.unassigned:
             self._rebalance["duration"] = f"{max(1, round((now - self._rebalance_since) * 1000))}ms"
@@ -204,12 +208,12 @@ class Reporter:
                 condition["reason"],
             )
             bad = (condition["status"] == "True") != (name in GOOD)
-            if not changed or name in SILENT_TYPES or (old is None and not bad):
+            if not changed or name in SILENT_TYPES or (not bad and (old is None or name not in GOOD)):
                 continue
             await self._recorder.record(
                 self._namespace,
                 involved,
-                type="Warning" if bad else "Normal",
+                type="Warning" if bad or condition["reason"] == "Late" else "Normal",
                 reason=condition["reason"],
                 message=condition["message"] or f"{name} is {condition['status']}",
             )
