@@ -77,6 +77,8 @@ class Memory:
     draining: dict[str, float] = field(default_factory=dict)
     """Worker → since when it drains."""
     first_accept: float | None = None
+    seen_held: dict[str, Stream] = field(default_factory=dict)
+    """While the source was never read: all that was ever held, also what a dead worker is being relieved of."""
     last_balance: float | None = None
 
     def accepted(self, write: Write, now: float) -> None:
@@ -212,7 +214,9 @@ def held_catalog(workers: Iterable[Worker]) -> dict[str, Stream]:
 def _catalog(world: World, memory: Memory) -> Mapping[str, Stream]:
     if world.rules.deleting:
         return {}
-    catalog = held_catalog(world.workers.values()) if world.catalog is None else world.catalog
+    if world.catalog is None:
+        memory.seen_held.update(held_catalog(world.workers.values()))
+    catalog = memory.seen_held if world.catalog is None else world.catalog
     poison = memory.deaths.poison()
     return {i: stream for i, stream in catalog.items() if i not in poison} if poison else catalog
 

@@ -1,0 +1,339 @@
+"""Rounds of a pool in a small world: whatever happens, no two workers run one stream, and everything finds a place.
+
+The world here stores what `decide` writes, with acknowledgements that arrive whenever the example says so; what a
+worker *really runs* is tracked apart from what the objects say.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field, replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fingerv7.contract import Acknowledgement, Release, Timing
+from fingerv7.core.liveness import observe
+from fingerv7.core.model import Lease, Stream, Token, Worker
+from fingerv7.core.planner import Policy
+from fingerv7.core.rounds import Memory, Rules, World, decide
+from fingerv7.core.takeover import MassFailure
+
+TIMING = Timing.derive(20_000)
+T_S = 20.0
+LEADER = 5
+
+
+def rules(**changes) -> Rules:
+    usual = Rules(
+        timing=TIMING,
+        warning_after_ms=10_000,
+        mass_failure=MassFailure(100, 60.0),
+        policy=Policy(),
+        cooldown_s=300.0,
+        drain_timeout_s=600.0,
+    )
+    return replace(usual, **changes)
+
+
+@dataclass
+class Member:
+    """A worker with its sidecar: `runs` is the truth that no object tells."""
+
+    worker: Worker
+    lease: Lease
+    observed: object = None
+    runs: dict[str, Token] = field(default_factory=dict)
+    alive: bool = True
+
+
+class Pool:
+    """The API server, the workers and one leader's memory."""
+
+    def __init__(self, capacities: dict[str, int], streams: int) -> None:
+        self.now = 0.0
+        self.members: dict[str, Member] = {}
+        self.catalog = {f"s{n}": Stream(f"s{n}", f"http://radio.example/{n}") for n in range(streams)}
+        self.memory = Memory()
+        self.rules = rules()
+        self.leader = LEADER
+        self.tokens = itertools.count(1)
+        self.versions = itertools.count(10)
+        self.proven: dict[str, int] = {}
+        self.barrier = True
+        for name, limit in capacities.items():
+            self.join(name, limit)
+
+    def join(self, name: str, limit: int) -> None:
+        worker = Worker(name, f"uid-{name}", 1, "radio", limit, finalizer=True)
+        holder = f"pod-{name}/1"
+        applied = Acknowledgement(worker.uid, holder, 0)
+        lease = Lease(name, f"lease-{name}", 1, "radio", holder, "0", 20_000, applied)
+        self.members[name] = Member(worker, lease)
+
+    def world(self) -> World:
+        for member in self.members.values():
+            if member.alive:
+                member.lease = replace(member.lease, renew_time=str(self.now))
+            member.observed = observe(member.observed, member.lease, self.now)
+        return World(
+            workers={n: m.worker for n, m in self.members.items()},
+            leases={n: m.lease for n, m in self.members.items()},
+            observations={n: m.observed for n, m in self.members.items()},
+            unknown={},
+            proven=self.proven,
+            catalog=self.catalog,
+            rules=self.rules,
+            leader_epoch=self.leader,
+            barrier_passed=self.barrier,
+        )
+
+    def round(self):
+        """One decision, its writes stored, direct reads made."""
+        decision = decide(
+            self.world(), self.memory, now=self.now, next_token=lambda: Token(self.leader, next(self.tokens))
+        )
+        for write in decision.writes:
+            member = self.members[write.worker]
+            assert write.assignment.epoch >= member.worker.assignment.epoch
+            member.worker = replace(member.worker, assignment=write.assignment, resource_version=next(self.versions))
+            self.memory.accepted(write, self.now)
+        for worker, t_s in decision.to_probe:
+            member = self.members[worker.name]
+            gone = not member.alive and self.now - member.observed.since >= t_s
+            if gone or member.lease.shows_release(worker.uid):
+                self.proven[worker.name] = member.worker.assignment.epoch
+        return decision
+
+    def acknowledge(self, name: str) -> None:
+        """The sidecar mirrors the assignment, the worker follows, the Lease says so."""
+        member = self.members[name]
+        if member.alive:
+            assignment = member.worker.assignment
+            member.runs = {i: grant.token for i, grant in assignment.grants.items()}
+            applied = Acknowledgement(member.worker.uid, member.lease.holder, assignment.epoch)
+            member.lease = replace(member.lease, applied=applied, released=None)
+        self.check()
+
+    def settle(self, rounds: int = 12):
+        for _ in range(rounds):
+            decision = self.round()
+            for name in self.members:
+                self.acknowledge(name)
+        return decision
+
+    def kill(self, name: str) -> None:
+        self.members[name].alive = False
+        self.members[name].runs = {}
+
+    def pass_time(self, seconds: float) -> None:
+        """In steps short enough that nobody who is alive looks late."""
+        end = self.now + seconds
+        while self.now < end:
+            self.now = min(end, self.now + 5.0)
+            self.round()
+
+    def check(self) -> None:
+        running = [i for member in self.members.values() for i in member.runs]
+        assert len(running) == len(set(running)), "a stream runs on two workers"
+        for member in self.members.values():
+            assert len(member.runs) <= member.worker.max_streams
+
+    def loads(self) -> dict[str, int]:
+        return {name: len(member.runs) for name, member in self.members.items()}
+
+
+def test_a_new_pool_is_shared_in_proportion_to_capacity():
+    pool = Pool({"a": 100, "b": 150, "c": 50}, 300)
+    pool.settle()
+    assert pool.loads() == {"a": 100, "b": 150, "c": 50}
+
+
+def test_a_settled_pool_writes_nothing():
+    pool = Pool({"a": 10, "b": 10}, 12)
+    pool.settle()
+    assert pool.round().writes == []
+
+
+def test_a_dead_workers_streams_move_after_t_and_not_before():
+    pool = Pool({"a": 10, "b": 10}, 10)
+    pool.settle()
+    pool.kill("a")
+    pool.pass_time(T_S - 0.5)
+    assert pool.loads()["b"] == 5
+    pool.pass_time(1.0)
+    pool.settle()
+    assert pool.loads()["b"] == 10
+
+
+def test_a_dead_worker_whose_lease_was_not_read_after_the_revoke_frees_nothing():
+    pool = Pool({"a": 10, "b": 10}, 10)
+    pool.settle()
+    pool.kill("a")
+    pool.pass_time(T_S + 1)
+    pool.proven.clear()
+    pool.members["a"].alive = True  # it was only unheard: the direct read would show a renewal
+    pool.round()
+    assert len(pool.members["b"].worker.assignment.grants) == 5
+
+
+def test_a_release_frees_at_once():
+    pool = Pool({"a": 10, "b": 10}, 10)
+    pool.settle()
+    member = pool.members["a"]
+    member.runs = {}
+    member.lease = replace(member.lease, released=Release("uid-a", member.lease.holder), applied=None)
+    for _ in range(4):
+        pool.round()
+        pool.acknowledge("b")
+    assert pool.loads() == {"a": 0, "b": 10}
+
+
+def test_a_drained_worker_hands_over_what_fits_and_keeps_the_rest_until_its_time_is_up():
+    pool = Pool({"a": 10, "b": 6}, 12)
+    pool.settle()
+    pool.members["a"].worker = replace(pool.members["a"].worker, drain=True)
+    pool.settle()
+    assert pool.loads() == {"a": 6, "b": 6}
+    pool.pass_time(601.0)
+    decision = pool.settle()
+    assert pool.loads() == {"a": 0, "b": 6}
+    assert {reason for _, reason in decision.unassigned} == {"NoCapacity"}
+
+
+def test_before_the_barrier_workers_are_only_stamped():
+    pool = Pool({"a": 10}, 5)
+    pool.barrier = False
+    decision = pool.round()
+    assert [w.assignment.leader_epoch for w in decision.writes] == [LEADER]
+    assert pool.round().writes == []
+
+
+def test_a_worker_that_has_not_said_what_it_runs_holds_up_streams_of_unknown_past_for_t():
+    pool = Pool({"a": 10, "b": 10}, 4)
+    pool.members["b"].lease = replace(pool.members["b"].lease, applied=None)
+    pool.pass_time(T_S - 1)
+    assert pool.members["a"].worker.assignment.empty
+    pool.pass_time(6.0)
+    assert len(pool.members["a"].worker.assignment.grants) == 4
+
+
+def test_what_a_vanished_worker_held_goes_to_nobody_for_t():
+    pool = Pool({"a": 10, "b": 10}, 4)
+    pool.settle()
+    assert pool.loads() == {"a": 2, "b": 2}
+    gone = pool.members.pop("a")
+    pool.pass_time(T_S - 1)
+    assert len(pool.members["b"].worker.assignment.grants) == 2
+    gone.runs.clear()
+    pool.pass_time(6.0)
+    pool.settle()
+    assert pool.loads() == {"b": 4}
+
+
+def test_an_unread_source_leaves_everything_as_it_is():
+    pool = Pool({"a": 10, "b": 10}, 4)
+    pool.settle()
+    pool.catalog = None
+    assert pool.settle().writes == []
+    assert sum(pool.loads().values()) == 4
+
+
+def test_an_unread_source_still_lets_takeovers_happen():
+    pool = Pool({"a": 10, "b": 10}, 4)
+    pool.settle()
+    pool.catalog = None
+    pool.kill("a")
+    pool.pass_time(T_S + 5)
+    pool.settle()
+    assert pool.loads()["b"] == 4
+
+
+def test_when_nothing_is_assigned_yet_the_first_worker_waits_a_moment_for_the_others():
+    pool = Pool({"a": 10, "b": 10}, 10)
+    late = pool.members["b"].lease
+    pool.members["b"].lease = replace(late, holder="", renew_time="", applied=None)
+    pool.members["b"].alive = False
+    pool.round()
+    pool.round()
+    assert pool.members["a"].worker.assignment.empty
+    pool.members["b"].lease, pool.members["b"].alive = late, True
+    pool.settle()
+    assert pool.loads() == {"a": 5, "b": 5}
+
+
+EVENTS = st.lists(
+    st.tuples(
+        st.sampled_from(
+            ["ack", "ack", "round", "time", "kill", "revive", "drain", "undrain", "add", "drop", "shrink"]
+        ),
+        st.integers(0, 3),
+    ),
+    max_size=40,
+)
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.integers(1, 6), min_size=2, max_size=4), st.integers(0, 14), EVENTS)
+def test_no_sequence_of_events_makes_two_workers_run_one_stream_and_quiet_places_all_that_fits(
+    capacities, streams, events
+):
+    pool = Pool({f"w{n}": limit for n, limit in enumerate(capacities)}, streams)
+    extra = itertools.count(1000)
+    for event, n in events:
+        name = f"w{n % len(capacities)}"
+        member = pool.members[name]
+        match event:
+            case "ack":
+                pool.acknowledge(name)
+            case "round":
+                pool.round()
+            case "time":
+                pool.pass_time(7.0)
+            case "kill":
+                pool.kill(name)
+            case "revive":
+                revive(pool, name)
+            case "drain" | "undrain":
+                member.worker = replace(member.worker, drain=event == "drain")
+            case "add":
+                i = f"x{next(extra)}"
+                pool.catalog = {**pool.catalog, i: Stream(i, "http://radio.example/")}
+            case "drop":
+                pool.catalog = dict(itertools.islice(pool.catalog.items(), n, None))
+            case "shrink" if len(member.worker.assignment.grants) < member.worker.max_streams:
+                member.worker = replace(member.worker, max_streams=member.worker.max_streams + n)
+        pool.check()
+    for name, member in pool.members.items():
+        member.worker = replace(member.worker, drain=False)
+        revive(pool, name)
+    pool.now += 700.0  # longer than any back-off
+    pool.settle(8)
+    room = sum(member.worker.max_streams for member in pool.members.values())
+    assert sum(pool.loads().values()) == min(room, len(pool.catalog))
+
+
+def revive(pool: Pool, name: str) -> None:
+    """A new incarnation: it acquires the Lease, reads its FingerWorker, and only then acknowledges."""
+    member = pool.members[name]
+    if not member.alive:
+        number = int(member.lease.holder.rpartition("/")[2]) + 1
+        holder = f"pod-{name}/{number}"
+        member.lease = replace(member.lease, holder=holder, applied=None, released=None, renew_time=f"r{pool.now}")
+        member.alive = True
+        pool.acknowledge(name)
+
+
+@pytest.mark.parametrize("paused", [True, False])
+def test_a_paused_pool_begins_no_drain_but_takes_over(paused):
+    pool = Pool({"a": 10, "b": 10, "c": 10}, 9)
+    pool.settle()
+    pool.rules = rules(paused=paused)
+    pool.members["c"].worker = replace(pool.members["c"].worker, drain=True)
+    pool.kill("a")
+    pool.pass_time(T_S + 5)
+    pool.settle()
+    assert pool.loads()["a"] == 0
+    assert pool.loads()["c"] == (3 if paused else 0)
+    assert sum(pool.loads().values()) == 9
