@@ -128,7 +128,9 @@ def test_an_unknown_outcome_is_settled_by_a_write_that_is_never_a_repetition():
 
 
 def test_everything_is_taken_from_a_worker_that_must_stop():
-    write = run([holder(worker("a", streams=["s", "t"]), accepts=False, stop_reason="WorkerLost")], wanted({"s": "a"}))
+    write = run(
+        [holder(worker("a", streams=["s", "t"]), accepts=False, stop_reason="WorkerLost")], wanted({"s": "a"})
+    )
     assert write["a"].assignment.revoking == {"s": 2, "t": 2}
     assert {c.reason for c in write["a"].changes} == {"WorkerLost"}
 

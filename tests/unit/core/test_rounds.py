@@ -266,7 +266,7 @@ def test_when_nothing_is_assigned_yet_the_first_worker_waits_a_moment_for_the_ot
 EVENTS = st.lists(
     st.tuples(
         st.sampled_from(
-            ["ack", "ack", "round", "time", "kill", "revive", "drain", "undrain", "add", "drop", "shrink"]
+            ["ack", "ack", "time", "kill", "revive", "drain", "undrain", "add", "drop", "shrink"]
         ),
         st.integers(0, 3),
     ),
@@ -280,6 +280,7 @@ def test_no_sequence_of_events_makes_two_workers_run_one_stream_and_quiet_places
     capacities, streams, events
 ):
     pool = Pool({f"w{n}": limit for n, limit in enumerate(capacities)}, streams)
+    pool.settle(6)
     extra = itertools.count(1000)
     for event, n in events:
         name = f"w{n % len(capacities)}"
@@ -287,8 +288,6 @@ def test_no_sequence_of_events_makes_two_workers_run_one_stream_and_quiet_places
         match event:
             case "ack":
                 pool.acknowledge(name)
-            case "round":
-                pool.round()
             case "time":
                 pool.pass_time(7.0)
             case "kill":
@@ -304,7 +303,7 @@ def test_no_sequence_of_events_makes_two_workers_run_one_stream_and_quiet_places
                 pool.catalog = dict(itertools.islice(pool.catalog.items(), n, None))
             case "shrink" if len(member.worker.assignment.grants) < member.worker.max_streams:
                 member.worker = replace(member.worker, max_streams=member.worker.max_streams + n)
-        pool.check()
+        pool.round()
     for name, member in pool.members.items():
         member.worker = replace(member.worker, drain=False)
         revive(pool, name)
