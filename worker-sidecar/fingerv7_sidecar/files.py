@@ -102,15 +102,17 @@ class ConfigFolder:
         os.close(descriptor)
         return False
 
-    def worker_lock_held(self) -> bool:
-        """Whether a worker lives. Obtaining its lock, and giving it back at once, proves that none does."""
+    def worker_lock_held(self) -> bool | None:
+        """Whether a worker lives: obtaining its lock, and giving it back at once, proves that none does.
+
+        None when there is no lock file, which proves nothing. It is the worker's to create, under its own user.
+        """
         try:
-            descriptor = os.open(self.at(WORKER_LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        except OSError:
-            # No proof. An existing lock can be probed on a read-only file system too.
             descriptor = os.open(self.at(WORKER_LOCK), os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return None
         try:
-            return not _try_lock(descriptor)
+            return not _try_lock(descriptor, fcntl.LOCK_SH)
         finally:
             os.close(descriptor)
 
@@ -174,9 +176,9 @@ def explain(error: OSError) -> str:
     return f"{said}; {advice}" if advice else said
 
 
-def _try_lock(descriptor: int) -> bool:
+def _try_lock(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

@@ -43,7 +43,9 @@ class Outcome(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class LeaseWrite:
+    """A request for the Lease, as it was sent."""
+
     serial: int
     kind: Literal["read", "create", "acquire", "renew"]
     sent: Clock
@@ -59,7 +61,7 @@ class Holding:
         self.phase = Phase.LOOKING
         self.reason = "the Lease was not read yet"
         """Why it is not held, or why the last renewal failed; empty when all is well."""
-        self.last: Request | None = None
+        self.last: LeaseWrite | None = None
         """The last acknowledged write."""
         self.told: Statement | None = None
         """What the stored Lease states; None when unknown."""
@@ -71,7 +73,7 @@ class Holding:
         self.failed = 0
         self.serial = 0
         self.notes: list[Note] = []
-        self._under_way: Request | None = None
+        self._under_way: LeaseWrite | None = None
         self._lease: Mapping[str, Any] | None = None
         self._retry_at = 0.0
         self._conflicts = 0
@@ -148,7 +150,7 @@ class Holding:
         body: Mapping[str, Any] | None,
     ) -> SendLease:
         self.serial += 1
-        self._under_way = Request(self.serial, kind, now, statement)
+        self._under_way = LeaseWrite(self.serial, kind, now, statement)
         return SendLease(self.serial, method, body, self._times.request_s)
 
     # --- taking the answer
@@ -190,7 +192,7 @@ class Holding:
             self.notes.append(Note("lease-request-failed", {"reason": reason}, "warning"))
         self.reason = reason
 
-    def _acknowledged(self, request: Request, body: Mapping[str, Any]) -> Outcome:
+    def _acknowledged(self, request: LeaseWrite, body: Mapping[str, Any]) -> Outcome:
         if request.kind != "renew":
             fields: dict[str, object] = {"holder": self._identity.incarnation, "created": request.kind == "create"}
             self.notes.append(Note("lease-acquired", fields))
@@ -205,7 +207,7 @@ class Holding:
         self._retry_at, self._conflicts, self._failures, self._rival = 0.0, 0, 0, None
         return Outcome.ACKNOWLEDGED
 
-    def _missing(self, now: Clock, request: Request, reply: LeaseReply) -> Outcome:
+    def _missing(self, now: Clock, request: LeaseWrite, reply: LeaseReply) -> Outcome:
         if request.kind == "create":  # the namespace
             self._fail(now, _explain(reply, request.kind, self._identity), since=request.sent)
             return Outcome.NOTHING
@@ -218,7 +220,7 @@ class Holding:
             return Outcome.VANISHED
         return Outcome.NOTHING
 
-    def _judge(self, now: Clock, request: Request, body: Mapping[str, Any]) -> Outcome:
+    def _judge(self, now: Clock, request: LeaseWrite, body: Mapping[str, Any]) -> Outcome:
         found = stored(body)
         self.recorded = found.applied
         self._lease, self._retry_at = body, 0.0
@@ -234,7 +236,7 @@ class Holding:
             return Outcome.VANISHED if erased else Outcome.OUSTED if self._continuous else Outcome.NOTHING
         return self._wait(now, request, found)
 
-    def _wait(self, now: Clock, request: Request, found: Stored) -> Outcome:
+    def _wait(self, now: Clock, request: LeaseWrite, found: Stored) -> Outcome:
         seen = (found.holder, found.renew_time, found.transitions)
         wait_s = max(self._times.takeover_s, float(found.duration_s))
         if self._rival is None or self._rival[0] != seen:

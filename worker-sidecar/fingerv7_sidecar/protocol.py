@@ -40,7 +40,7 @@ from fingerv7_sidecar.events import (
     WriteConfig,
     WriteFence,
 )
-from fingerv7_sidecar.holding import Holding, Outcome, Phase
+from fingerv7_sidecar.holding import Holding, LeaseWrite, Outcome, Phase
 from fingerv7_sidecar.identity import Found, Identity, Policy
 from fingerv7_sidecar.lease import Statement
 from fingerv7_sidecar.times import Times
@@ -280,19 +280,25 @@ class Sidecar:
                 self._expire_fence_file()
         elif outcome is Outcome.VANISHED:
             self._start_over()
-        elif outcome is Outcome.ACKNOWLEDGED and self.holding.last and self.mode is not Mode.SUSPECT:
-            last = self.holding.last
-            self.times.acknowledged(last.statement.declared_s)
-            if self.sent is None:
-                self._note("alive", holder=self.identity.incarnation)
-            self.sent = last.sent
-            self._refresh_fence_file()
-            unsaid = not last.statement.applied and not last.statement.released
-            if self.mode is Mode.CLEAR:
-                if unsaid and last.serial > self._cleared_after:
-                    self._read_directly()
-                else:
-                    self.holding.repeat()
+        elif outcome is Outcome.ACKNOWLEDGED and self.holding.last:
+            self._acknowledged(self.holding.last)
+
+    def _acknowledged(self, write: LeaseWrite) -> None:
+        if not self._may_write_lease:
+            # Sent before the worker had to stop. Nothing may keep it running until it was told to.
+            self.holding.repeat()
+            return
+        self.times.acknowledged(write.statement.declared_s)
+        if self.sent is None:
+            self._note("alive", holder=self.identity.incarnation)
+        self.sent = write.sent
+        self._refresh_fence_file()
+        if self.mode is Mode.CLEAR:
+            unsaid = not write.statement.applied and not write.statement.released
+            if unsaid and write.serial > self._cleared_after:
+                self._read_directly()
+            else:
+                self.holding.repeat()
 
     def _worker_seen(self, now: Clock, event: WorkerSeen) -> None:
         view = None if event.fingerworker is None else view_of(event.fingerworker, self.identity.name)

@@ -25,15 +25,16 @@ Post = Callable[[Event], None]
 
 def probe_lock(folder: ConfigFolder, serial: int) -> LockProbed:
     """A lock that cannot be looked at counts as held: only obtaining it proves that no worker lives."""
-    try:
-        return LockProbed(serial, folder.worker_lock_held())
-    except OSError:
-        return LockProbed(serial, held=True)
+    return LockProbed(serial, folder.worker_lock_held() is not False)
 
 
 async def watch_lock(folder: ConfigFolder, post: Post, interval: Callable[[], float]) -> None:
+    before = None
     while True:
-        post(probe_lock(folder, 0))
+        held = folder.worker_lock_held()
+        if held is not None and held is not before:
+            post(LockProbed(0, held))
+            before = held
         await asyncio.sleep(interval())
 
 

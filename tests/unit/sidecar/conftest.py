@@ -1,0 +1,254 @@
+"""A hand-driven world for the protocol: an API with one Lease and one FingerWorker, a config folder, a clock.
+
+Nothing waits: time moves when a test moves it, and every action is performed at once unless a test holds it back.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+import pathlib
+import ssl
+import sys
+
+import pytest
+import pytest_asyncio
+import trustme
+
+from fingerv7.contract import Fence, Timing, assignment_hash
+from fingerv7_sidecar.assignment import Config
+from fingerv7_sidecar.clock import Clock
+from fingerv7_sidecar.events import (
+    AwaitConfirmation,
+    ConfigWritten,
+    Confirmed,
+    FenceWritten,
+    Finish,
+    LeaseReply,
+    LockProbed,
+    Note,
+    ProbeLock,
+    ReadWorker,
+    SendLease,
+    Tick,
+    WorkerSeen,
+    WriteConfig,
+    WriteFence,
+)
+from fingerv7_sidecar.identity import Found, Identity, Policy
+from fingerv7_sidecar.protocol import Sidecar
+
+BOOT = "boot-1"
+
+
+def stream(identifier: str) -> dict:
+    return {"id": identifier, "url": f"http://radio.example/{identifier}", "name": identifier, "token": "1-1"}
+
+
+def assignment(uid: str, epoch: int, *ids: str) -> dict:
+    streams = [stream(identifier) for identifier in ids]
+    return {"epoch": epoch, "leaderEpoch": 1, "hash": assignment_hash(uid, epoch, streams), "streams": streams}
+
+
+class World:
+    def __init__(
+        self, *, found: Found | None = None, policy: Policy | None = None, pod: str = "pod-a", start: float = 1000.0
+    ):
+        self.boot, self.wall = start, 1_700_000_000.0
+        self.lease: dict | None = None
+        self.fingerworker: dict | None = None
+        self.version = 10
+        self.online = True
+        self.disk_error = ""
+        self.unlink_error = False
+        self.lock_held: bool | None = None
+        self.fence: Fence | None = found.fence if found else None
+        self.file: Config | None = found.config if found else None
+        self.log: list[str] = []
+        self.history: list[str] = []
+        """What happened to Lease, FingerWorker and config, in order."""
+        self.sent: list[SendLease] = []
+        self.serial = 0
+        self.awaited: Config | None = None
+        self.finished = False
+        self._outstanding: tuple[SendLease, float] | None = None
+        self.policy = policy or Policy(timing=Timing())
+        identity = Identity("w1", "default", "radio", pod, "n1", BOOT)
+        self.sidecar = Sidecar(identity, self.policy, found or Found(), self.now)
+
+    @property
+    def now(self) -> Clock:
+        return Clock(self.boot, self.wall)
+
+    @property
+    def streams(self) -> int:
+        return self.file.streams if self.file else 0
+
+    def annotation(self, key: str) -> str:
+        return ((self.lease or {}).get("metadata", {}).get("annotations") or {}).get(f"fingerv7.io/{key}", "")
+
+    def assign(self, epoch: int, *ids: str, uid: str = "uid-1", tell: bool = True, **status) -> None:
+        self.version += 1
+        self.fingerworker = {
+            "metadata": {"name": "w1", "uid": uid, "resourceVersion": str(self.version)},
+            "spec": {"poolRef": {"name": "radio"}},
+            "status": {"assignment": assignment(uid, epoch, *ids), **status},
+        }
+        if tell and self.serial:
+            self.do(WorkerSeen(self.serial, self.fingerworker))
+
+    def hold(self, holder: str, *, seconds: int = 20, renew: str = "then", **annotations: str) -> None:
+        """Somebody else writes the Lease."""
+        self.version += 1
+        self.lease = {
+            "metadata": {
+                "name": "w1",
+                "resourceVersion": str(self.version),
+                "labels": {"fingerv7.io/pool": "radio"},
+                "annotations": {f"fingerv7.io/{key}": value for key, value in annotations.items()},
+            },
+            "spec": {
+                "holderIdentity": holder,
+                "renewTime": renew,
+                "leaseDurationSeconds": seconds,
+                "leaseTransitions": 3,
+            },
+        }
+
+    def touch(self, **labels: str) -> None:
+        """A stranger edits the Lease's labels."""
+        self.version += 1
+        assert self.lease
+        self.lease = copy.deepcopy(self.lease)
+        self.lease["metadata"]["labels"] = labels
+        self.lease["metadata"]["resourceVersion"] = str(self.version)
+
+    def confirm(self) -> None:
+        assert self.file
+        self.do(Confirmed(self.file.hash))
+
+    def run(self, seconds: float, step: float = 0.25) -> None:
+        """Let time pass; what the world can answer, it answers."""
+        end = self.boot + seconds
+        while self.boot < end - 1e-9:
+            self.move(min(step, end - self.boot))
+            self.do(Tick())
+
+    def move(self, seconds: float) -> None:
+        self.boot += seconds
+        self.wall += seconds
+
+    def start(self) -> World:
+        self.do(Tick())
+        return self
+
+    def do(self, event) -> None:
+        if self._outstanding and not self.online and self.boot >= self._outstanding[1]:
+            action = self._outstanding[0]
+            self._outstanding = None
+            self._handle(LeaseReply(action.serial, 0, reason="timeout"))
+        elif self._outstanding and self.online:
+            action, self._outstanding = self._outstanding[0], None
+            self._answer(action)
+        self._handle(event)
+
+    def _handle(self, event) -> None:
+        events = [event]
+        while events:
+            for action in self.sidecar.handle(self.now, events.pop(0)):
+                events += self._perform(action)
+
+    def _perform(self, action) -> list:
+        match action:
+            case Note():
+                self.log.append(action.event)
+            case SendLease():
+                assert self._outstanding is None, "two requests at a time"
+                self.sent.append(action)
+                if not self.online:
+                    self._outstanding = (action, self.boot + action.timeout_s)
+                    return []
+                return [self._reply(action)]
+            case ReadWorker():
+                self.serial = action.serial
+                self.history.append("read")
+                return [WorkerSeen(action.serial, self.fingerworker)]
+            case WriteConfig():
+                if not self.disk_error:
+                    self.file = action.config
+                    self.history.append(f"config:{action.config.streams}")
+                    return [ConfigWritten(action.serial, "written")]
+                if action.unlink_on_failure and not self.unlink_error:
+                    self.file = None
+                    self.history.append("config:unlinked")
+                    return [ConfigWritten(action.serial, "unlinked", self.disk_error)]
+                return [ConfigWritten(action.serial, "failed", self.disk_error)]
+            case WriteFence():
+                self.fence = action.fence
+                return [FenceWritten()]
+            case AwaitConfirmation():
+                self.awaited = action.config
+            case ProbeLock():
+                self.history.append("probe")
+                return [LockProbed(action.serial, bool(self.lock_held))]
+            case Finish():
+                self.finished = True
+        return []
+
+    def _answer(self, action: SendLease) -> None:
+        self._handle(self._reply(action))
+
+    def _reply(self, action: SendLease) -> LeaseReply:
+        if action.method == "GET":
+            return LeaseReply(action.serial, 200, self.lease) if self.lease else LeaseReply(action.serial, 404)
+        assert action.body
+        if action.method == "POST" and self.lease:
+            return LeaseReply(action.serial, 409)
+        if action.method == "PUT" and not self.lease:
+            return LeaseReply(action.serial, 404)
+        stored = self.lease["metadata"]["resourceVersion"] if self.lease else None
+        if action.method == "PUT" and action.body["metadata"]["resourceVersion"] != stored:
+            return LeaseReply(action.serial, 409)
+        self.version += 1
+        self.lease = copy.deepcopy(dict(action.body))
+        self.lease["metadata"]["resourceVersion"] = str(self.version)
+        said = ",".join(key for key in ("applied", "released", "drain") if self.annotation(key)) or "nothing"
+        self.history.append(f"lease:{said}")
+        return LeaseReply(action.serial, 200, self.lease)
+
+    @property
+    def fence_holds(self) -> bool:
+        return bool(self.fence and self.fence.holds(now_s=self.boot, boot_id=BOOT))
+
+
+@pytest.fixture
+def world():
+    """Makes a `World`."""
+    return World
+
+
+@pytest.fixture
+def assigned():
+    """The shape of `status.assignment`: (uid, epoch, *ids)."""
+    return assignment
+
+
+@pytest.fixture(scope="session")
+def authority():
+    return trustme.CA()
+
+
+@pytest_asyncio.fixture
+async def api(authority):
+    """A running `ApiServer`; its module is loaded by path because tests are no package."""
+    path = pathlib.Path(__file__).with_name("api_server.py")
+    spec = importlib.util.spec_from_file_location("sidecar_api_server", path)
+    module = sys.modules.get("sidecar_api_server") or importlib.util.module_from_spec(spec)
+    sys.modules["sidecar_api_server"] = module
+    spec.loader.exec_module(module)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    server = module.ApiServer()
+    await server.start(context)
+    yield server
+    await server.stop()

@@ -1,0 +1,297 @@
+"""The whole sidecar but its main function, against a small TLS server, with real files and its own HTTP server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import types
+
+import pytest
+
+from fingerv7.contract import Timing, assignment_hash
+from fingerv7_sidecar.api import ApiClient, LeaseClient, WorkerMirror
+from fingerv7_sidecar.clock import read_boot_id, read_clock
+from fingerv7_sidecar.endpoints import Endpoints
+from fingerv7_sidecar.events import StopRequested
+from fingerv7_sidecar.files import ConfigFolder
+from fingerv7_sidecar.http1 import Connection
+from fingerv7_sidecar.identity import Identity, Policy
+from fingerv7_sidecar.log import Log
+from fingerv7_sidecar.protocol import Mode, Sidecar
+from fingerv7_sidecar.runtime import Runtime
+from fingerv7_sidecar.server import Server
+
+FAST = Timing.derive(4_000, renew_interval_ms=200, request_timeout_ms=400)
+
+
+@pytest.fixture
+def running(api, authority, tmp_path):
+    """Starts a sidecar in this process: `async with running(**policy) as it`."""
+
+    @contextlib.asynccontextmanager
+    async def start(*, ca=authority, timing=FAST, nonce="n1", pod="pod-a", folder="config", **policy):
+        root = tmp_path / folder
+        root.mkdir(exist_ok=True)
+        (tmp_path / "token").write_text(api.token)
+        ca.cert_pem.write_to_path(tmp_path / "ca.crt")
+        files = ConfigFolder(str(root))
+        identity = Identity("w1", "default", "radio", pod, nonce, read_boot_id())
+        client = ApiClient(
+            "127.0.0.1", api.port, token_file=str(tmp_path / "token"), ca_file=str(tmp_path / "ca.crt")
+        )
+        ack_url = policy.pop("ack_url", "")
+        health_url = policy.pop("health_url", "")
+        sidecar = Sidecar(identity, Policy(timing=timing, **policy), files.find(), read_clock())
+        runtime = Runtime(
+            sidecar,
+            files,
+            LeaseClient(client, identity),
+            lambda post: WorkerMirror(client, identity, post),
+            Log(level="error"),
+            ack_url=ack_url,
+            health_url=health_url,
+        )
+        server = Server(Endpoints(runtime, version="7.1").routes(), Log(level="error"))
+        port = await server.start("127.0.0.1", 0)
+        task = asyncio.create_task(runtime.run())
+
+        async def call(method, target, body=b"", headers=None):
+            connection = Connection("127.0.0.1", port)
+            try:
+                return await connection.request(method, target, headers or {}, body)
+            finally:
+                connection.close()
+
+        async def until(condition, timeout=10.0):
+            assert await runtime.until(condition, timeout), sidecar.problems()
+
+        try:
+            yield types.SimpleNamespace(
+                runtime=runtime, sidecar=sidecar, folder=root, call=call, until=until, task=task, port=port
+            )
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await server.stop()
+
+    return start
+
+
+def assigned(epoch, *ids, uid="uid-1"):
+    streams = [
+        {"id": name, "url": f"http://user:secret@radio.example/{name}?key=1", "name": name, "token": "1-1"}
+        for name in ids
+    ]
+    return {"epoch": epoch, "hash": assignment_hash(uid, epoch, streams), "streams": streams}
+
+
+async def test_from_start_to_acknowledgement_and_through_a_change(api, running):
+    api.put_worker("w1", "uid-1", assignment=assigned(1, "a"))
+    async with running() as it:
+        await it.until(lambda: it.sidecar.on_disk is not None)
+        config = json.loads((it.folder / "assignment.json").read_bytes())
+        assert [stream["id"] for stream in config["streams"]] == ["a"]
+        assert (await it.call("GET", "/readyz")).status == 503
+        (it.folder / "applied").write_text(config["hash"])
+        await it.until(lambda: it.sidecar.applied_epoch == 1)
+        assert api.annotation("w1", "fingerv7.io/applied") == "uid-1/pod-a/n1/1"
+        assert (await it.call("GET", "/readyz")).body == b"ready\n"
+        api.put_worker("w1", "uid-1", assignment=assigned(2, "a", "b"))
+        await it.until(lambda: it.sidecar.on_disk.streams == 2)
+        api.delete_worker("w1")
+        await it.until(lambda: it.sidecar.on_disk.emptied)
+
+
+async def test_a_watch_that_ends_is_taken_up_again(api, running):
+    api.put_worker("w1", "uid-1", assignment=assigned(1, "a"))
+    async with running(confirm_on_write=True) as it:
+        await it.until(lambda: it.sidecar.applied_epoch == 1)
+        await api.until(lambda: any("watch=1" in target for _, target in api.requests))
+        api.refuse["GET /apis/fingerv7.io/v1alpha1/namespaces/default/fingerworkers?"] = 410
+        api.end_watches()
+        await api.until(lambda: sum("watch=1" in target for _, target in api.requests) >= 2)
+        api.refuse.clear()
+        api.put_worker("w1", "uid-1", assignment=assigned(2, "a", "b"))
+        await it.until(lambda: it.sidecar.applied_epoch == 2)
+
+
+async def test_without_an_answer_the_config_is_emptied_at_the_deadline_and_filled_after_it(api, running):
+    api.put_worker("w1", "uid-1", assignment=assigned(1, "a"))
+    async with running(confirm_on_write=True) as it:
+        await it.until(lambda: it.sidecar.applied_epoch == 1)
+        api.hang.add("PUT")
+        await it.until(lambda: it.sidecar.fences == 1 and it.sidecar.emptied)
+        assert json.loads((it.folder / "assignment.json").read_bytes())["streams"] == []
+        api.hang.clear()
+        await it.until(lambda: it.sidecar.applied_epoch == 1)
+
+
+async def test_a_renewed_token_is_read_after_a_401(api, running, tmp_path):
+    api.put_worker("w1", "uid-1", assignment=assigned(0))
+    async with running() as it:
+        await it.until(lambda: it.sidecar.applied_epoch == 0)
+        api.token = "renewed"
+        (tmp_path / "token").write_text("renewed")
+        writes = it.sidecar.holding.ok
+        await it.until(lambda: it.sidecar.holding.ok >= writes + 2)
+        assert it.sidecar.fences == 0
+
+
+async def test_an_untrusted_certificate_is_refused_and_said(running):
+    import trustme
+
+    async with running(ca=trustme.CA()) as it:
+        await it.until(lambda: "certificate" in it.sidecar.holding.reason)
+
+
+async def test_missing_rights_are_said(api, running):
+    api.refuse["POST /apis/coordination"] = 403
+    async with running() as it:
+        await it.until(lambda: "verb create on leases" in it.sidecar.holding.reason)
+        api.refuse = {"GET /apis/fingerv7.io": 403}
+        await it.until(lambda: "verbs get and watch on fingerworkers" in it.sidecar.read_error)
+
+
+async def test_the_second_sidecar_of_an_identity_waits_and_says_so(api, running):
+    async with running() as first:
+        await first.until(lambda: first.sidecar.lease_held)
+        async with running(pod="pod-b", folder="other") as second:
+            await second.until(lambda: "another pod holds the Lease as pod-a/n1" in second.sidecar.holding.reason)
+            ready = await second.call("GET", "/readyz")
+            assert ready.status == 503
+            assert b"INSTANCE_ID" in ready.body
+
+
+async def test_the_hook_confirms(api, running):
+    answers = []
+
+    async def handle(reader, writer):
+        head = await reader.readuntil(b"\r\n\r\n")
+        size = int(head.lower().partition(b"content-length:")[2].split()[0])
+        digest = json.loads(await reader.readexactly(size))["hash"]
+        answers.append(digest)
+        body = b"not yet" if len(answers) == 1 else json.dumps({"hash": digest}).encode()
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body))
+        await writer.drain()
+        writer.close()
+
+    hook = await asyncio.start_server(handle, "127.0.0.1", 0)
+    api.put_worker("w1", "uid-1", assignment=assigned(1, "a"))
+    async with running(ack_url=f"http://127.0.0.1:{hook.sockets[0].getsockname()[1]}/config") as it:
+        await it.until(lambda: it.sidecar.applied_epoch == 1)
+    hook.close()
+    assert len(answers) >= 2
+
+
+async def test_an_unhealthy_worker_is_suspected(api, running):
+    async def handle(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 %s X\r\ncontent-length: 0\r\n\r\n" % health[0])
+        await writer.drain()
+        writer.close()
+
+    health = [b"200"]
+    worker = await asyncio.start_server(handle, "127.0.0.1", 0)
+    api.put_worker("w1", "uid-1", assignment=assigned(1, "a"))
+    url = f"http://127.0.0.1:{worker.sockets[0].getsockname()[1]}/healthz"
+    async with running(confirm_on_write=True, health_url=url, worker_grace_s=0.3) as it:
+        await it.until(lambda: it.sidecar.applied_epoch == 1 and it.sidecar.vitals.silent_at(0) is not None)
+        health[0] = b"500"
+        await it.until(lambda: it.sidecar.mode is Mode.SUSPECT)
+        assert (await it.call("GET", "/assignment")).body.count(b"secret") == 0
+        health[0] = b"200"
+        await it.until(lambda: it.sidecar.applied_epoch == 1)
+    worker.close()
+
+
+async def test_reports_travel_with_the_next_renewal(api, running):
+    api.put_worker("w1", "uid-1", assignment=assigned(0))
+    async with running() as it:
+        await it.until(lambda: it.sidecar.lease_held)
+        assert (await it.call("POST", "/report", b'{"currentStreams": 4}')).status == 200
+        await api.until(lambda: "currentStreams" in api.annotation("w1", "fingerv7.io/report"))
+        assert json.loads(api.annotation("w1", "fingerv7.io/report")) == {"currentStreams": 4, "version": "7.1"}
+        refused = await it.call("POST", "/report", b'{"cpuPercent": "much"}')
+        assert refused.status == 400
+        assert "cpuPercent" in json.loads(refused.body)["error"]
+
+
+async def test_the_assignment_over_http(api, running):
+    api.put_worker("w1", "uid-1", assignment=assigned(1, "a"))
+    async with running() as it:
+        await it.until(lambda: it.sidecar.on_disk is not None)
+        given = await it.call("GET", "/assignment")
+        assert given.body == (it.folder / "assignment.json").read_bytes()
+        tag = given.headers["etag"]
+        assert (await it.call("GET", "/assignment", headers={"if-none-match": tag})).status == 304
+        assert (await it.call("POST", "/applied", b"0" * 32)).status == 409
+        assert (await it.call("POST", "/applied", tag.strip('"').encode())).status == 200
+        await it.until(lambda: it.sidecar.applied_epoch == 1)
+
+
+async def test_a_drain_answers_when_the_release_is_written(api, running):
+    api.put_worker("w1", "uid-1", assignment=assigned(1, "a"))
+    async with running(confirm_on_write=True) as it:
+        await it.until(lambda: it.sidecar.applied_epoch == 1)
+        assert (await it.call("POST", "/drain?timeout=50ms")).status == 504
+        assert (await it.call("POST", "/drain?timeout=soon")).status == 400
+        waiting = asyncio.create_task(it.call("POST", "/drain"))
+        await api.until(lambda: api.annotation("w1", "fingerv7.io/drain"))
+        api.put_worker("w1", "uid-1", assignment=assigned(2))
+        assert (await waiting).body == b"drained\n"
+        assert api.annotation("w1", "fingerv7.io/released") == "uid-1/pod-a/n1"
+        it.runtime.post(StopRequested())
+        await it.task
+
+
+async def test_a_drain_answers_at_once_when_fenced(api, running):
+    api.refuse["GET"] = 500
+    async with running() as it:
+        answer = await it.call("POST", "/drain")
+        assert answer.status == 200
+        assert answer.body.startswith(b"fenced")
+
+
+async def test_a_restarted_sidecar_of_the_same_pod_goes_on(api, running):
+    api.put_worker("w1", "uid-1", assignment=assigned(1, "a"))
+    async with running() as it:
+        await it.until(lambda: it.sidecar.on_disk is not None)
+        (it.folder / "applied").write_text(it.sidecar.on_disk.hash)
+        await it.until(lambda: it.sidecar.applied_epoch == 1)
+        before = (it.folder / "assignment.json").stat()
+    async with running(nonce="n2") as it:
+        await it.until(lambda: it.sidecar.applied_epoch == 1)
+        assert api.annotation("w1", "fingerv7.io/applied") == "uid-1/pod-a/n2/1"
+        assert (it.folder / "assignment.json").stat().st_ino == before.st_ino
+
+
+async def test_metrics_and_health(api, running):
+    api.put_worker("w1", "uid-1", assignment=assigned(3, "a"))
+    async with running(confirm_on_write=True) as it:
+        await it.until(lambda: it.sidecar.applied_epoch == 3)
+        text = (await it.call("GET", "/metrics")).body.decode()
+        assert "fingerv7_sidecar_applied_epoch 3\n" in text
+        assert "fingerv7_sidecar_fenced 0\n" in text
+        assert (await it.call("GET", "/healthz")).status == 200
+        assert (await it.call("HEAD", "/healthz")).body == b""
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("GET", "/nothing", 404), ("DELETE", "/report", 405), ("GET", "/report", 405)]
+)
+async def test_wrong_requests_are_answered_with_what_is_right(running, method, path, status):
+    async with running() as it:
+        answer = await it.call(method, path)
+        assert answer.status == status
+        assert "/report" in json.loads(answer.body)["error"]
+
+
+async def test_oversized_and_broken_requests_are_refused(running):
+    async with running() as it:
+        assert (await it.call("POST", "/report", b"x" * 100_000)).status == 413
+        reader, writer = await asyncio.open_connection("127.0.0.1", it.port)
+        writer.write(b"HELLO\r\n\r\n")
+        assert (await reader.read()).startswith(b"HTTP/1.1 400")
+        writer.close()
+        await writer.wait_closed()
