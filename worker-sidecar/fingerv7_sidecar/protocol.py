@@ -317,10 +317,12 @@ class Sidecar:
             return
         before, self.view = self.view, view
         if (before.uid if before else "") != (view.uid if view else ""):
-            self._note("worker-replaced" if before else "worker-seen", uid=view.uid if view else None)
+            what = "worker-deleted" if not view else "worker-recreated" if before else "worker-seen"
+            self._note(what, uid=view.uid if view else "")
         if view:
             self._uid = view.uid
-            self.times.propose(view.timing)
+            if not view.timing_problem:
+                self.times.propose(view.timing)
             if view.timing_problem and (not before or before.timing_problem != view.timing_problem):
                 self._note("times-refused", "warning", reason=view.timing_problem)
         elif not self._registers and self.policy.register:
@@ -579,6 +581,7 @@ class Sidecar:
             return
         if config.streams:
             self.clean = False
+            self.vitals.expect(now.boot)
         self._serial += 1
         self._writing = (self._serial, config)
         self._issued = [*self._issued[-7:], config.hash]

@@ -72,7 +72,8 @@ class Runtime:
         """Raises whatever broke: the process then ends, and its successor starts over from what is stored."""
         policy = self.sidecar.policy
         if policy.has_lock:
-            self._spawn(worker.watch_lock(self._folder, self.post, self._lock_interval))
+            vitals = self.sidecar.vitals
+            self._spawn(worker.watch_lock(self._folder, self.post, self._lock_interval, lambda: vitals.lock_held))
         if self._health_url:
             self._spawn(worker.watch_health(self._health_url, self.post, self._health_interval))
         self.post(Tick())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 from urllib.parse import parse_qs, urlsplit
@@ -146,7 +147,9 @@ class Server:
         try:
             return await handler(request)
         except Exception as error:
-            self._log.write(0.0, "error", "request-failed", {"path": request.path, "error": type(error).__name__})
+            self._log.write(
+                time.time(), "error", "request-failed", {"path": request.path, "error": type(error).__name__}
+            )
             return error_reply(500, "the sidecar failed to answer; its log says more")
 
     async def _send(

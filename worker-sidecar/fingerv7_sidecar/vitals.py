@@ -37,6 +37,13 @@ class Vitals:
     def reported(self, now: float) -> None:
         self._reported_at = now
 
+    def expect(self, now: float) -> None:
+        """There is something to run: from now on a worker has to be there, after the same grace as a restart."""
+        if not self._expected:
+            self._expected = True
+            if self._free_since is not None:
+                self._free_since = now
+
     def forget(self) -> None:
         """Give a worker that fell silent the patience of one that boots."""
         self._healthy_at = self._reported_at = None

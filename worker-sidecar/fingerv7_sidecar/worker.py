@@ -28,13 +28,14 @@ def probe_lock(folder: ConfigFolder, serial: int) -> LockProbed:
     return LockProbed(serial, folder.worker_lock_held() is not False)
 
 
-async def watch_lock(folder: ConfigFolder, post: Post, interval: Callable[[], float]) -> None:
-    before = None
+async def watch_lock(
+    folder: ConfigFolder, post: Post, interval: Callable[[], float], known: Callable[[], bool | None]
+) -> None:
+    """Pass on what differs from what the protocol knows."""
     while True:
         held = folder.worker_lock_held()
-        if held is not None and held is not before:
+        if held is not None and held is not known():
             post(LockProbed(0, held))
-            before = held
         await asyncio.sleep(interval())
 
 

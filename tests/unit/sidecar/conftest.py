@@ -59,6 +59,11 @@ class World:
         self.fingerworker: dict | None = None
         self.version = 10
         self.online = True
+        self.lossy = False
+        """Writes are stored, but their answers are lost."""
+        self.acknowledged_at = start if found else 0.0
+        """When the last request for the Lease that was answered well was sent."""
+        self._sent_at = 0.0
         self.disk_error = ""
         self.unlink_error = False
         self.lock_held: bool | None = None
@@ -147,7 +152,10 @@ class World:
             action = self._outstanding[0]
             self._outstanding = None
             self._handle(LeaseReply(action.serial, 0, reason="timeout"))
-        elif self._outstanding and self.online:
+        elif self._outstanding and self.lossy and self.boot >= self._outstanding[1]:
+            action, self._outstanding = self._outstanding[0], None
+            self._handle(LeaseReply(action.serial, 0, reason="timeout"))
+        elif self._outstanding and self.online and not self.lossy:
             action, self._outstanding = self._outstanding[0], None
             self._answer(action)
         self._handle(event)
@@ -165,7 +173,10 @@ class World:
             case SendLease():
                 assert self._outstanding is None, "two requests at a time"
                 self.sent.append(action)
-                if not self.online:
+                self._sent_at = self.boot
+                if self.lossy:
+                    self._reply(action)
+                if not self.online or self.lossy:
                     self._outstanding = (action, self.boot + action.timeout_s)
                     return []
                 return [self._reply(action)]
@@ -214,6 +225,8 @@ class World:
         self.lease["metadata"]["resourceVersion"] = str(self.version)
         said = ",".join(key for key in ("applied", "released", "drain") if self.annotation(key)) or "nothing"
         self.history.append(f"lease:{said}")
+        if not self.lossy:
+            self.acknowledged_at = self._sent_at
         return LeaseReply(action.serial, 200, self.lease)
 
     @property

@@ -120,7 +120,7 @@ def test_the_workers_lock_is_freed_by_the_kernel(tmp_path):
         process.kill()
         process.wait()
     assert folder.worker_lock_held() is False
-    with open(tmp_path / "worker.lock") as file:
+    with (tmp_path / "worker.lock").open() as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 

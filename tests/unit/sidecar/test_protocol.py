@@ -211,6 +211,27 @@ def test_a_deleted_lease_is_created_again_while_the_worker_runs_on(world):
     assert it.streams == 1
 
 
+def test_an_erased_holder_is_us_again_while_the_worker_runs_on(world):
+    it = active(world, "a")
+    it.hold("", renew="erased")
+    it.run(5.5)
+    assert it.history == ["lease:nothing", "read", "lease:applied"]
+    assert it.lease["spec"]["holderIdentity"] == INC
+    assert it.streams == 1
+
+
+def test_an_erased_holder_found_after_a_fence_may_hide_another_pod(world):
+    it = active(world, "a")
+    it.online = False
+    it.run(13)
+    it.hold("", renew="erased")
+    it.online = True
+    it.run(15)
+    assert it.lease["spec"]["holderIdentity"] == ""
+    it.run(8)
+    assert it.streams == 1
+
+
 def test_a_deleted_lease_that_cannot_be_created_fences_at_the_deadline(world):
     it = active(world, "a")
     it.lease = None
@@ -488,6 +509,7 @@ def test_impossible_times_are_refused_and_said(world):
     it.confirm()
     assert it.sidecar.times.fence_s == 12
     assert "safety" in it.sidecar.problems()[0]
+    assert it.sidecar.times.wanted == it.sidecar.times.initial
 
 
 # --- the worker
@@ -543,6 +565,20 @@ def test_a_free_lock_before_the_first_worker_proves_nothing(world):
     it.do(LockProbed(0, held=False))
     it.run(30)
     assert it.sidecar.mode is Mode.MIRROR
+
+
+def test_a_worker_that_never_came_up_is_released_when_it_was_given_streams(world):
+    it = world(policy=LOCKED)
+    it.assign(0)
+    it.start()
+    it.do(LockProbed(0, held=False))
+    it.lock_held = False
+    it.run(30)
+    it.assign(1, "a")
+    it.run(4)
+    assert it.streams == 1
+    it.run(2)
+    assert it.annotation("released") == f"uid-1/{INC}"
 
 
 def test_an_unresponsive_worker_is_emptied_and_no_longer_renewed_but_never_released(world):

@@ -1,0 +1,99 @@
+"""What must hold whatever happens, and in whatever order."""
+
+from __future__ import annotations
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fingerv7.contract import Acknowledgement, Timing
+from fingerv7_sidecar.events import DrainRequested, HealthSeen, LockProbed
+from fingerv7_sidecar.identity import Policy
+
+INC = "pod-a/n1"
+STEPS = st.one_of(
+    st.tuples(st.just("run"), st.sampled_from([0.25, 1.0, 3.0, 8.0, 25.0])),
+    st.tuples(st.just("freeze"), st.sampled_from([3.0, 15.0, 60.0])),
+    st.tuples(st.just("api"), st.sampled_from(["up", "down", "lossy"])),
+    st.tuples(st.just("assign"), st.integers(0, 3)),
+    st.tuples(st.just("recreate"), st.integers(0, 2)),
+    st.tuples(st.just("confirm"), st.none()),
+    st.tuples(st.just("lock"), st.booleans()),
+    st.tuples(st.just("health"), st.booleans()),
+    st.tuples(st.just("disk"), st.sampled_from(["", "No space left on device"])),
+    st.tuples(st.just("stranger"), st.sampled_from(["delete", "label", "erase", "steal"])),
+    st.tuples(st.just("drain"), st.none()),
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(STEPS, max_size=30))
+def test_the_laws(world, steps):
+    it = world(policy=Policy(timing=Timing(), has_lock=True))
+    it.lock_held = True
+    uid, epoch, confirmed = 1, 1, {("uid-1", 0)}
+    it.assign(epoch, "a")
+    it.start()
+    it.do(LockProbed(0, held=True))
+    for step, value in steps:
+        match step:
+            case "run":
+                it.run(value)
+            case "freeze":
+                it.move(value)
+            case "api":
+                it.online, it.lossy = value != "down", value == "lossy"
+            case "assign":
+                epoch += 1
+                it.assign(epoch, *[f"s{number}" for number in range(value)], uid=f"uid-{uid}")
+            case "recreate":
+                uid, epoch = uid + 1, value
+                it.assign(epoch, *[f"s{number}" for number in range(value)], uid=f"uid-{uid}")
+            case "confirm" if it.file and it.lock_held:
+                confirmed.add((it.file.worker_uid, it.file.epoch))
+                it.confirm()
+            case "lock":
+                it.lock_held = value
+                it.do(LockProbed(0, held=value))
+            case "health":
+                it.do(HealthSeen(ok=value))
+            case "disk":
+                it.disk_error = value
+            case "stranger" if it.lease:
+                if value == "delete":
+                    it.lease = None
+                elif value == "label":
+                    it.touch(theirs="yes")
+                else:
+                    it.hold("" if value == "erase" else "pod-b/n9", renew=f"at {it.boot}")
+            case "drain":
+                it.do(DrainRequested())
+        if step == "freeze":
+            continue  # nothing can be asked of a process that does not run
+        it.run(0.01)
+        ours = it.lease is not None and it.lease["spec"]["holderIdentity"] == INC
+
+        assert it.streams == 0 or it.boot - it.acknowledged_at <= it.sidecar.times.fence_s, "runs without proof"
+        assert not (ours and it.annotation("released") and it.streams), "released, but something runs"
+        assert it.sidecar.wake_at(it.now) > it.boot
+        applied = Acknowledgement.parse(it.annotation("applied")) if ours else None
+        if applied:
+            assert applied.incarnation == INC
+            seen = (applied.worker_uid, applied.epoch)
+            empty = it.file is not None and it.file.streams == 0
+            assert seen in confirmed or empty or it.sidecar.mode.value != "mirror", (
+                "acknowledged without confirmation"
+            )
+
+    # And when the world is well again, so is the worker.
+    it.online, it.lossy, it.disk_error, it.lock_held = True, False, "", True
+    if it.lease and it.lease["spec"]["holderIdentity"] == "pod-b/n9":
+        it.hold("pod-b/n9", renew="last", released="uid-1/pod-b/n9")
+    it.do(LockProbed(0, held=True))
+    for _ in range(1400):
+        it.run(1, step=1)
+        it.do(HealthSeen(ok=True))
+        if it.file:
+            it.confirm()
+        if not it.sidecar.problems():
+            break
+    assert not it.sidecar.problems() or it.sidecar.drained or it.sidecar.draining
