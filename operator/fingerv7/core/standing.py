@@ -54,8 +54,9 @@ def standing(facts: Facts) -> Standing:
 def _taken_over(facts: Facts) -> Standing | None:
     if not facts.taken_over:
         return None
-    silent = f"silent for {facts.health.silent_s:.0f} s ({facts.health.reason}); its streams were given to others"
-    return Standing("TakenOver", silent, keeps=False, stop="WorkerLost")
+    why = "" if facts.health.reason == "Silent" else f" ({facts.health.reason})"
+    message = f"silent for {facts.health.silent_s:.0f} s{why}; its streams are given to others"
+    return Standing("TakenOver", message, keeps=False, stop="WorkerLost")
 
 
 def _released(facts: Facts) -> Standing | None:

@@ -53,7 +53,7 @@ async def serve(settings: Settings, credentials: Credentials) -> int:
 
     clocks = Clocks()
     async with contextlib.AsyncExitStack() as stack:
-        api = await stack.enter_async_context(KubeClient(credentials))
+        api = await stack.enter_async_context(KubeClient(credentials, request_timeout_s=5.0))
         # Renewals never queue behind the fleet's writes.
         election_api = await stack.enter_async_context(KubeClient(credentials, concurrency=2))
         fleets = _fleet(api, settings, clocks)

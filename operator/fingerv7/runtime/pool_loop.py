@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
+from typing import Any
 
 from fingerv7.adapters.kube.api import KubeApi
 from fingerv7.adapters.kube.events import EventRecorder
@@ -37,6 +38,8 @@ RESYNC_S = 0.5
 TICK_S = 0.25
 """How soon a silent worker's deadline is looked at again."""
 ERROR_PAUSE_S = 1.0
+AT_ONCE = 50
+"""Writes besides assignments in one round, so that they never keep a takeover waiting for long."""
 
 
 class PoolLoop:
@@ -117,6 +120,7 @@ class PoolLoop:
                             await self._wake.wait()
         finally:
             self._fleet.unlisten(self.key)
+            await self._publisher.stop()
 
     async def _round(self) -> float:
         """One round; for how many seconds at most to wait for news before the next."""
@@ -221,22 +225,27 @@ class PoolLoop:
         )
 
     async def _tend(self, world: World, decision: Decision) -> None:
-        """Leases, finalizers, registrations and removals."""
+        """Leases, finalizers, registrations and removals; of thousands of new workers, a portion a round."""
         spec = self.pool.spec
+        work: list[Coroutine[Any, Any, None]] = []
         for name, worker in world.workers.items():
-            await self._registrar.prepare(worker, world.leases.get(name))
-            empty = worker.assignment.empty and self._publisher.unknown(worker) is None
-            if worker.deleting and worker.finalizer and empty:
-                await self._registrar.let_go(worker)
-            silent_s = decision.health[name].silent_s
-            expired = decision.standings[name].stop and silent_s * 1000 >= spec.liveness.remove_after_ms
-            if worker.created_by_operator and expired and empty and not worker.deleting:
-                await self._registrar.remove(worker)
+            empty = worker.assignment.empty and name not in world.unknown
+            expired = decision.health[name].silent_s * 1000 >= spec.liveness.remove_after_ms
+            if not worker.deleting and (not worker.finalizer or name not in world.leases):
+                work.append(self._registrar.prepare(worker, world.leases.get(name)))
+            elif worker.deleting and worker.finalizer and empty:
+                work.append(self._registrar.let_go(worker))
+            elif worker.created_by_operator and decision.standings[name].stop and expired and empty:
+                work.append(self._registrar.remove(worker))
         for name, lease in world.leases.items():
             if name not in world.workers and lease.register and lease.holder and lease.pool == self.key[1]:
-                await self._registrar.register(lease, self.key[1], is_open=spec.registration is Registration.OPEN)
+                is_open = spec.registration is Registration.OPEN
+                work.append(self._registrar.register(lease, self.key[1], is_open=is_open))
+        for coroutine in work[AT_ONCE:]:
+            coroutine.close()
+        await asyncio.gather(*work[:AT_ONCE])
         empty_pool = all(worker.assignment.empty for worker in world.workers.values()) and not world.unknown
-        if world.rules.deleting and empty_pool and self._barrier_passed:
+        if world.rules.deleting and empty_pool and world.barrier_passed:
             self.finished.set()
 
     async def _show(self, world: World, decision: Decision) -> None:

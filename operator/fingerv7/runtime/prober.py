@@ -23,6 +23,8 @@ from fingerv7.runtime.fleet import Fleet
 
 log = logging.getLogger(__name__)
 
+TIMEOUT_S = 2.0
+
 
 @dataclass(frozen=True, slots=True)
 class _Proof:
@@ -57,7 +59,7 @@ class Prober:
     async def _probe(self, worker: Worker, t_s: float) -> bool:
         epoch = worker.assignment.epoch  # stored before the read below begins
         try:
-            raw = await self._api.get(LEASES.path(self._namespace, worker.name))
+            raw = await self._api.get(LEASES.path(self._namespace, worker.name), timeout_s=TIMEOUT_S)
             lease = lease_from_json(raw)
         except NotFound:
             raw, lease = None, None

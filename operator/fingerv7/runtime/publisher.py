@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from fingerv7.adapters.kube.api import KubeApi
 from fingerv7.adapters.kube.errors import ApiError, ApiUnreachable, Conflict, Invalid, NotFound, OutcomeUnknown
@@ -25,7 +25,9 @@ from fingerv7.runtime.term import SupersededError, Term
 log = logging.getLogger(__name__)
 
 Json = dict[str, Any]
-T = TypeVar("T")
+
+PATIENCE_S = 1.0
+"""How long a round waits for its writes; normally they take milliseconds."""
 
 
 class Publisher:
@@ -38,6 +40,7 @@ class Publisher:
         self._namespace = namespace
         self._unknown: dict[str, list[Assignment]] = {}
         """By FingerWorker UID: a recreated object cannot be hit by a write to the old one."""
+        self._in_flight: dict[asyncio.Task[Write | None], str] = {}
         self.last_stamp = 0
         """The resourceVersion of the last write that stamped a worker with this leader's epoch."""
 
@@ -51,12 +54,36 @@ class Publisher:
             revoking={i: epoch for attempt in attempts for i, epoch in attempt.revoking.items()},
         )
 
+    @property
+    def in_flight(self) -> frozenset[str]:
+        """Workers with a write under way: one that hangs keeps only its own worker waiting."""
+        return frozenset(self._in_flight.values())
+
     async def publish(
         self, writes: Iterable[Write], workers: Mapping[str, Worker], status: Callable[[Worker, Assignment], Json]
     ) -> list[Write]:
-        """Send all at once; the ones that were accepted. Raises SupersededError."""
-        results = await _all(self._publish(write, workers[write.worker], status) for write in writes)
-        return [write for write in results if write]
+        """Send all at once; the ones accepted within `PATIENCE_S`, or since the last call.
+
+        Raises SupersededError.
+        """
+        busy = self.in_flight
+        for write in writes:
+            if write.worker not in busy:
+                task = asyncio.create_task(self._publish(write, workers[write.worker], status))
+                self._in_flight[task] = write.worker
+        if not self._in_flight:
+            return []
+        done, _ = await asyncio.wait(self._in_flight, timeout=PATIENCE_S)
+        for task in done:
+            del self._in_flight[task]
+        results = [task.result() for task in done]
+        return sorted((stored for stored in results if stored), key=lambda stored: stored.worker)
+
+    async def stop(self) -> None:
+        """Abandon what is under way; the next leader finds out what became of it."""
+        for task in self._in_flight:
+            task.cancel()
+        await asyncio.gather(*self._in_flight, return_exceptions=True)
 
     async def patch_status(self, worker: Worker, status: Json) -> bool:
         """Write derived fields, which no stream depends on. Raises SupersededError."""
@@ -162,12 +189,3 @@ def _same(attempt: Assignment, stored: Assignment) -> bool:
         and attempt.revoking == stored.revoking
         and {i: g.token for i, g in attempt.grants.items()} == {i: g.token for i, g in stored.grants.items()}
     )
-
-
-async def _all(coroutines: Iterable[Awaitable[T]]) -> list[T]:
-    """Run all to their end, then raise the first error, so that no write is left behind unobserved."""
-    results = await asyncio.gather(*coroutines, return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-    return [result for result in results if not isinstance(result, BaseException)]

@@ -162,7 +162,8 @@ class Registrar:
         try:
             await work
         except (Conflict, NotFound):
-            pass  # somebody else changed it: the next round sees what is there now
+            # Somebody else changed it: a later round sees what is there then.
+            self._not_before[what, name] = self._clock() + RETRY_S / 4
         except (ApiError, ApiUnreachable, OutcomeUnknown) as error:
             log.warning("%s of %s: %s", what, name, error)
             self._not_before[what, name] = self._clock() + RETRY_S

@@ -6,6 +6,7 @@ a second for an object; figures that move with every heartbeat are refreshed at 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable
@@ -35,6 +36,7 @@ log = logging.getLogger(__name__)
 
 Json = dict[str, Any]
 SHOW_EVERY_S = 0.5
+AT_ONCE = 50
 STARTING_S = 2.0
 """A source that answers within this time is never shown as not tried."""
 GOOD = frozenset({"Ready", "Applied", "SourceReachable", "Balanced", "CapacitySufficient"})
@@ -120,7 +122,11 @@ class Reporter:
         shares = Counter(decision.plan.target.values())
         for gone in self._workers.keys() - world.workers.keys():
             del self._workers[gone]
+        busy = self._publisher.in_flight
+        due_now: list[tuple[Worker, Json, _Shown]] = []
         for name, worker in world.workers.items():
+            if name in busy:
+                continue
             lease = world.leases.get(name)
             standing = decision.standings[name]
             applied = lease.acknowledged_epoch(worker.uid) if lease else None
@@ -142,13 +148,19 @@ class Reporter:
             if not differs and not (due and any(stored.get(k) != v for k, v in status.items())):
                 self._workers[name] = _Shown(shown.at if shown else now, key)
                 continue
-            self._workers[name] = _Shown(now, key)
-            if await self._publisher.patch_status(worker, status):
-                await self._events(
-                    {"apiVersion": f"{GROUP}/{VERSION}", "kind": "FingerWorker", "name": name, "uid": worker.uid},
-                    stored.get("conditions"),
-                    status["conditions"],
-                )
+            due_now.append((worker, status, _Shown(now, key)))
+        # The longest unseen first, and of thousands a portion a round: nothing urgent waits behind them.
+        due_now.sort(key=lambda each: self._workers[each[0].name].at if each[0].name in self._workers else 0.0)
+        await asyncio.gather(*(self._show_worker(*each) for each in due_now[:AT_ONCE]))
+
+    async def _show_worker(self, worker: Worker, status: Json, shown: _Shown) -> None:
+        self._workers[worker.name] = shown
+        if await self._publisher.patch_status(worker, status):
+            await self._events(
+                {"apiVersion": f"{GROUP}/{VERSION}", "kind": "FingerWorker", "name": worker.name, "uid": worker.uid},
+                worker.status.get("conditions"),
+                status["conditions"],
+            )
 
     # --- the pool -----------------------------------------------------------------------------------------
 
