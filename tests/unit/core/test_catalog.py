@@ -90,7 +90,7 @@ class TestGoodRows:
             (None, {}),
             ("", {}),
             ("{}", {}),
-            ("null", None),
+            ("null", {}),
             ({"a": "b"}, {"a": "b"}),
             (
                 '{"a": 1, "b": 1.10, "c": true, "d": false, "e": null}',

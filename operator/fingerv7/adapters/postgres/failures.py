@@ -38,7 +38,7 @@ def connect_failure(error: Exception, target: Target, spec: SourceSpec) -> Sourc
             "certificate of its authority, and for sslmode verify-full the host has to be named in it",
         )
     if isinstance(error, ssl.SSLError):
-        return SourceError(Reason.TLS_FAILED, f"TLS with {where} failed: {error.reason or 'no common ground'}")
+        return SourceError(Reason.TLS_FAILED, f"TLS with {where} failed: {server}")
     if tls_refused(error):
         return SourceError(
             Reason.TLS_FAILED,
@@ -119,7 +119,7 @@ def _server_words(error: Exception, target: Target) -> str:
         words = str(error.args[0] if error.args else "") if state.startswith(_SPEAKS_OF_NAMES) else ""
         text = f"{words or _name(error)} (SQLSTATE {state})" if state else words or _name(error)
     elif isinstance(error, ssl.SSLError):
-        text = error.reason or _name(error)
+        text = getattr(error, "reason", "") or _name(error)  # only OpenSSL's own errors have one
     elif isinstance(error, OSError):
         text = error.strerror or str(error) or _name(error)
     else:

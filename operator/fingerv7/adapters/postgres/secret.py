@@ -67,7 +67,8 @@ class Target:
             return context
         try:
             if self.ca:
-                context.load_verify_locations(cadata=self.ca)
+                # Bundles carry comments in any language, and OpenSSL wants ASCII.
+                context.load_verify_locations(cadata=self.ca.encode("ascii", "ignore").decode())
             else:
                 context.load_default_certs()
         except (ssl.SSLError, ValueError):
