@@ -1,0 +1,264 @@
+"""What the system's tests share: a fleet in good order, what its user is told, and the promise that nothing is lost.
+
+A module starts one fleet or a few of them with `start_system`. After each test every fleet of the module is looked
+at: no operator and no sidecar may have crashed, and no secret may be in a log, an Event or a condition.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from devenv.cluster import Cluster
+from devenv.fleet import Fleet
+from devenv.fleet_api import Object, core, fingerv7
+from devenv.fleet_objects import SECRET
+from devenv.fleet_worker import WorkerProcess
+from devenv.postgres import Postgres
+from devenv.streams import StreamsTable
+
+POLL = "300ms"
+LEASE_S = {"FINGERV7_LEASE_SECONDS": "3", "FINGERV7_RENEW_DEADLINE_SECONDS": "2", "FINGERV7_RETRY_SECONDS": "0.3"}
+"""A killed operator's successor waits for its election Lease to run out."""
+SOON_S = 20.0
+
+
+class System:
+    """A running fleet, and what one sees of it with kubectl, psql and curl."""
+
+    def __init__(self, fleet: Fleet, postgres: Postgres) -> None:
+        self.fleet = fleet
+        self.postgres = postgres
+        self.secrets: set[str] = set()
+        """Words that must not be shown anywhere."""
+        self._secret_path = core(fleet.namespace, "secrets", SECRET)
+        self._secret: Object = fleet.api.get(self._secret_path)["data"]
+        self.secrets.add(self.secret("password"))
+
+    # --- what is shown ------------------------------------------------------------------------------------
+
+    def await_pool(self, kind: str, status: bool, reason: str, *words: str, pool: str = "") -> str:
+        """The message of a StreamPool's condition as soon as it says that."""
+        path = fingerv7(self.fleet.namespace, "streampools", pool or self.fleet.pool)
+        return self._await_condition(path, kind, status, reason, words)
+
+    def await_worker(self, name: str, kind: str, status: bool, reason: str, *words: str) -> str:
+        """The message of a FingerWorker's condition as soon as it says that."""
+        path = fingerv7(self.fleet.namespace, "fingerworkers", name)
+        return self._await_condition(path, kind, status, reason, words)
+
+    def _await_condition(self, path: str, kind: str, status: bool, reason: str, words: tuple[str, ...]) -> str:
+        wanted = (kind, str(status), reason)
+
+        def found() -> Object | None:
+            conditions = self.fleet.api.get(path).get("status", {}).get("conditions", [])
+            return next((c for c in conditions if (c["type"], c["status"], c["reason"]) == wanted), None)
+
+        condition = self.fleet.wait_for(found, SOON_S, f"condition {' '.join(wanted)} of {path.rpartition('/')[2]}")
+        contains(condition["message"], words)
+        return str(condition["message"])
+
+    def events(self, kind: str, name: str, reason: str) -> list[str]:
+        """The messages of an object's Events with that reason."""
+        return [
+            event["message"]
+            for event in self.fleet.api.items(core(self.fleet.namespace, "events"))
+            if event["reason"] == reason
+            and (event["involvedObject"]["kind"], event["involvedObject"]["name"]) == (kind, name)
+        ]
+
+    def await_event(self, kind: str, name: str, reason: str, *words: str) -> None:
+        """Wait for such an Event, one of which has to say all of these words."""
+        messages = self.fleet.wait_for(
+            lambda: self.events(kind, name, reason), SOON_S, f"Event {reason} of {kind} {name}"
+        )
+        best = max(messages, key=lambda message: sum(word in message for word in words))
+        contains(best, words)
+
+    def await_readiness(self, worker: WorkerProcess, *words: str, ready: bool = False) -> str:
+        """What the sidecar's /readyz says once it contains all these words."""
+
+        def answer() -> str | None:
+            status, text = worker.ask_sidecar("GET", "/readyz")
+            fits = (status == 200) == ready and all(word in text for word in words)
+            return text if fits else None
+
+        return self.fleet.wait_for(answer, SOON_S, f"/readyz of {worker.name} says {words or 'ready'}")
+
+    def await_ready(self) -> None:
+        """Wait until every stream is processed and the pool says so."""
+        self.fleet.wait_all_running(SOON_S)
+        self.await_pool("Ready", True, "Serving")
+
+    # --- what must not change -----------------------------------------------------------------------------
+
+    def holdings(self) -> dict[str, Any]:
+        """By FingerWorker: epoch, streams with their tokens, and what is being revoked."""
+        return {worker["metadata"]["name"]: _holding(worker) for worker in self.fleet.finger_workers()}
+
+    @contextlib.contextmanager
+    def untouched(self) -> Iterator[None]:
+        """Whatever happens within: no assignment changes and no stream stops for a moment."""
+        fleet, before, running, since = self.fleet, self.holdings(), self.fleet.running(), self.fleet.now()
+        started = fleet.check(allowed_gap_s=0, expected=running).intervals
+        yield
+        assert self.holdings() == before
+        verdict = fleet.check(allowed_gap_s=0, since=since, expected=running)
+        assert verdict.ok, verdict
+        assert verdict.intervals == started, "a stream was stopped and started again"
+        assert fleet.running() == running
+
+    # --- the source ---------------------------------------------------------------------------------------
+
+    def secret(self, key: str) -> str:
+        """A value of the Secret as it was made."""
+        return base64.b64decode(self._secret[key]).decode()
+
+    def edit_secret(self, **values: str | None) -> None:
+        """Change keys of the Secret; None removes one."""
+        data = {key: value and base64.b64encode(value.encode()).decode() for key, value in values.items()}
+        self.fleet.api.merge(self._secret_path, {"data": data})
+
+    def delete_secret(self) -> None:
+        """It is read when the operator connects, so the connection has to break as well."""
+        self.fleet.api.delete(self._secret_path)
+        self.postgres.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            f"WHERE application_name = 'fingerv7-operator' AND datname = '{self.secret('database')}'"
+        )
+
+    def restore_secret(self) -> None:
+        if self.fleet.api.find(self._secret_path) is None:
+            self.fleet.api.create(core(self.fleet.namespace, "secrets"), {"metadata": {"name": SECRET}})
+        self.fleet.api.merge(self._secret_path, {"data": self._secret})
+
+    def other_database(self, suffix: str, options: str = "") -> tuple[str, StreamsTable]:
+        """Name and streams table of another, empty database that the Secret's user may read."""
+        name = f"{self.secret('database')}_{suffix}"
+        self.postgres.execute(f'CREATE DATABASE "{name}" {options}')
+        table = StreamsTable(self.postgres.dsn(name))
+        table.create()
+        table.script(f'GRANT SELECT ON streams TO "{self.secret("user")}"')
+        return name, table
+
+    def drop_database(self, name: str) -> None:
+        self.postgres.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+    def await_polls(self, count: int, database: str = "") -> None:
+        """Wait until the operator has read the whole table so many times more."""
+        query = (
+            "SELECT query_start FROM pg_stat_activity WHERE application_name = 'fingerv7-operator' "
+            "AND state = 'idle' AND datname = $1"
+        )
+        seen: set[Any] = set()
+
+        def enough() -> bool:
+            rows = self.fleet.table.query(query, database or self.secret("database"))
+            seen.update(row["query_start"] for row in rows)
+            return len(seen) > count + 1
+
+        self.fleet.wait_for(enough, SOON_S, f"{count} more polls")
+
+    # --- the end of a test --------------------------------------------------------------------------------
+
+    def look_after(self) -> None:
+        """Nothing crashed, and nothing secret is shown."""
+        for operator in self.fleet.operators.values():
+            assert operator.alive, operator.describe()
+        for worker in self.fleet.workers.values():
+            assert worker.sidecar.restarts == 0, f"the sidecar died: {worker.describe()}"
+        logs = [*self.fleet.folder.glob("operator*.log"), *self.fleet.folder.glob("*/sidecar.log")]
+        shown = {log.name: log.read_text(errors="replace") for log in logs}
+        for name, text in shown.items():
+            assert "Traceback" not in text, f"{name} has a traceback: {text[text.index('Traceback') - 300:][:3000]}"
+        events = self.fleet.api.items(core(self.fleet.namespace, "events"))
+        shown["Events"] = json.dumps([event["message"] for event in events])
+        for plural in ("streampools", "fingerworkers"):
+            for item in self.fleet.api.items(fingerv7(self.fleet.namespace, plural)):
+                status = {key: value for key, value in item.get("status", {}).items() if key != "assignment"}
+                shown[f"{plural}/{item['metadata']['name']}"] = json.dumps(status)
+        found = [(word, where) for word in self.secrets for where, text in shown.items() if word in text]
+        assert not found
+
+
+def contains(text: str, words: tuple[str, ...]) -> None:
+    """Every word, or the text is shown."""
+    missing = [word for word in words if word not in text]
+    assert not missing, f"{missing} not in: {text}"
+
+
+def _holding(worker: Object) -> Object:
+    assignment = worker.get("status", {}).get("assignment", {})
+    return {
+        "uid": worker["metadata"]["uid"],
+        "epoch": assignment.get("epoch"),
+        "streams": {stream["id"]: (stream["token"], stream["url"]) for stream in assignment.get("streams", [])},
+        "revoking": assignment.get("revoking", []),
+    }
+
+
+StartSystem = Callable[..., System]
+
+
+@pytest.fixture(scope="module")
+def systems() -> list[System]:
+    """Every system that this module started."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def start_system(
+    cluster: Cluster, postgres: Postgres, systems: list[System], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[StartSystem]:
+    """Start an operator and workers `fingerv7-000`, `fingerv7-001`, …; returns when every stream is processed.
+
+    `before` is called with the system before its operator starts, `source` laid over `spec.source.postgres`; other
+    options are the Fleet's.
+    """
+    with contextlib.ExitStack() as stack:
+
+        def start(
+            *,
+            workers: int = 2,
+            max_streams: int = 80,
+            rows: Any = 60,
+            source: Object | None = None,
+            pool_spec: Object | None = None,
+            before: Callable[[System], None] = lambda _: None,
+            **options: Any,
+        ) -> System:
+            options = {"poll_interval": POLL, "notify": False, "operator_environment": LEASE_S, **options}
+            fleet = Fleet(
+                cluster,
+                postgres,
+                rows=rows,
+                pool_spec={"statusRefreshInterval": "500ms", **(pool_spec or {})},
+                folder=tmp_path_factory.mktemp("fleet"),
+                **options,
+            )
+            stack.enter_context(fleet)
+            fleet.patch_pool({"source": {"postgres": source or {}}})
+            system = System(fleet, postgres)
+            systems.append(system)
+            before(system)
+            fleet.start_operator()
+            for number in range(workers):
+                fleet.start_worker(f"fingerv7-{number:03}", max_streams)
+            if workers:
+                system.await_ready()
+            return system
+
+        yield start
+
+
+@pytest.fixture(autouse=True)
+def looked_after(systems: list[System]) -> Iterator[None]:
+    """Nothing crashed and nothing secret was shown, whatever the test did."""
+    yield
+    for system in systems:
+        system.look_after()
