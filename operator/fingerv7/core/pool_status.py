@@ -63,8 +63,9 @@ class PoolView:
 
 def pool_status(view: PoolView) -> Json:
     """The whole status, conditions without times (see `status.dated`)."""
-    reasons = Counter(reason for _, reason in view.unassigned)
-    quarantined = Counter(reason for _, reason in view.source.quarantined)
+    # Plain text: a JSON encoder takes no enum for a key.
+    reasons = Counter(str(reason) for _, reason in view.unassigned)
+    quarantined = Counter(str(reason) for _, reason in view.source.quarantined)
     status: Json = {
         "observedGeneration": view.generation,
         "leaderEpoch": view.leader_epoch,
@@ -188,7 +189,7 @@ def _exactly(counts: Mapping[str, int]) -> Json | None:
 def _examples(pairs: Iterable[tuple[str, str]]) -> Json:
     found: dict[str, list[str]] = {}
     for name, reason in sorted(pairs):
-        examples = found.setdefault(reason, [])
+        examples = found.setdefault(str(reason), [])
         if len(examples) < EXAMPLES:
             examples.append(name)
     return dict(sorted(found.items()))
