@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
 from uuid import UUID
@@ -210,11 +211,18 @@ def _read_capabilities(row: Mapping[str, Any]) -> frozenset[str]:
 
 def _read_metadata(row: Mapping[str, Any]) -> Mapping[str, str]:
     value = row.get("metadata")
-    clean = False
-    if isinstance(value, (str, bytes)):
-        text = _decoded(value, "metadata")
-        clean = text.isprintable() and "\\" not in text  # then nothing in it needs another look
-        value = _parse_json(text)
+    return _parse_metadata(value) if isinstance(value, (str, bytes)) else _check_metadata(value, clean=False)
+
+
+@lru_cache(maxsize=2048)
+def _parse_metadata(value: str | bytes) -> Mapping[str, str]:
+    """Cached, because many streams say the same of themselves: their country, language and codec."""
+    text = _decoded(value, "metadata")
+    # Where the whole text is clean, nothing in it needs another look.
+    return _check_metadata(_parse_json(text), clean=text.isprintable() and "\\" not in text)
+
+
+def _check_metadata(value: object, *, clean: bool) -> Mapping[str, str]:
     if value is None:
         return _NOTHING
     if not isinstance(value, Mapping):
