@@ -21,7 +21,7 @@ from devenv.postgres import start_postgres
 from devenv.streams import Row, invent, read_csv
 
 _ROWS = 847
-_NAMESPACE = "demo"
+_NAMESPACE = "fingerv7-demo"
 
 _INTRODUCTION = """\
 FingerV7 demo: a table of radio streams is shared among a fleet of workers, every stream on exactly one of them.
@@ -50,7 +50,7 @@ def main() -> int:
 
 def _run(rows: list[Row], *, once: bool) -> int:
     with (
-        start_cluster(name=_NAMESPACE) as cluster,
+        start_cluster(name="demo") as cluster,
         start_postgres() as postgres,
         Fleet(cluster, postgres, rows=rows, namespace=_NAMESPACE, liveness=FAST) as fleet,
         _Interruptible(),
@@ -87,10 +87,10 @@ def _invite(screen: Screen, fleet: Fleet) -> None:
         "kubectl get fingerworkers --watch",
         f"kubectl describe fingerworker {names[0]}",
         f"kill -9 {pid}     # the worker process of {names[0]}; the played kubelet restarts it",
-        f"psql {shlex.quote(fleet.databases.streams_dsn)}     # the streams table, for instance: TABLE streams LIMIT 5;",
+        f"psql {shlex.quote(fleet.databases.streams_dsn)}     # try TABLE streams LIMIT 5;",
         f"ls {fleet.folder}     # the logs of every process",
     ):
-        screen.say(line)
+        screen.command(line)
 
 
 class _Interruptible:

@@ -6,6 +6,7 @@ a pipe) they are printed at the moments that matter, because ten tables a minute
 
 from __future__ import annotations
 
+import textwrap
 import threading
 from collections.abc import Callable
 from types import TracebackType
@@ -16,6 +17,7 @@ from rich.live import Live
 from rich.text import Text
 
 _REFRESH_S = 1.0
+_WIDTH = 110
 
 
 class Screen:
@@ -51,7 +53,11 @@ class Screen:
         self._console.print(Text(f"\n{text}", style="bold"))
 
     def say(self, text: str) -> None:
-        self._console.print(Text(f"  {text}"))
+        self._console.print(Text(textwrap.fill(text, _WIDTH, initial_indent="  ", subsequent_indent="  ")))
+
+    def command(self, text: str) -> None:
+        """A line to be copied: never broken."""
+        self._console.print(Text(f"    {text}"))
 
     def show(self) -> None:
         """Show the tables as they are now; on a terminal they are in view already."""

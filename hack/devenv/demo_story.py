@@ -177,20 +177,13 @@ class Story:
     def _settle(self) -> None:
         """Let the status columns catch up with what is true already, for the eye only."""
         fleet = self._fleet
-        self._quietly(
-            lambda: (
-                all(
-                    _condition(worker, "Applied") == "True" or _condition(worker, "Ready") == "False"
-                    for worker in fleet.finger_workers()
-                )
-                and (fleet.stream_pool().get("status") or {}).get("assigned") == len(fleet.running())
-            )
-        )
 
-    def _quietly(self, condition: Callable[[], bool]) -> None:
-        from devenv.fleet_setup import poll_until
+        def settled() -> bool:
+            workers = fleet.finger_workers()
+            done = [_condition(each, "Applied") == "True" or _condition(each, "Ready") == "False" for each in workers]
+            return all(done) and fleet.stream_pool().get("status", {}).get("assigned") == len(fleet.running())
 
-        poll_until(condition, deadline_s=10, every_s=0.2)
+        poll_until(settled, deadline_s=10, every_s=0.2)
 
 
 def _condition(worker: Mapping[str, Any], kind: str) -> str:

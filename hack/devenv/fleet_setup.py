@@ -6,6 +6,7 @@ database role that may read the streams table and nothing else.
 
 from __future__ import annotations
 
+import http.client
 import secrets
 import time
 from collections.abc import Callable
@@ -79,13 +80,20 @@ class Namespace:
         self._cluster = cluster
         self._api = api
         self.name = name
+        self._created = False
 
     def create(self) -> None:
+        """Raises DevenvError where it exists: what is in there is somebody else's, and would go with ours."""
         try:
             self._api.create("/api/v1/namespaces", {"metadata": {"name": self.name}})
         except ApiError as error:
-            if error.status != 409:
-                raise
+            if error.status == http.client.CONFLICT:
+                raise DevenvError(
+                    f"namespace {self.name} exists in this cluster already (or is still being deleted); "
+                    f"look at it with `kubectl get all -n {self.name}` and delete it if it is not needed"
+                ) from error
+            raise
+        self._created = True
 
     def operator_kubeconfig(self, folder: Path) -> Path:
         """A kubeconfig of the operator's account, which gets its Role."""
@@ -105,6 +113,8 @@ class Namespace:
 
     def delete(self) -> None:
         """In the background. Finalizers are stripped first: the operator that would remove them is gone."""
+        if not self._created:
+            return
         for plural in ("fingerworkers", "streampools"):
             for item in self._api.items(fingerv7(self.name, plural)):
                 if item["metadata"].get("finalizers"):
@@ -118,7 +128,7 @@ class Namespace:
             self._api.create(rbac(self.name, "roles"), role(name, rules))
             self._api.create(rbac(self.name, "rolebindings"), role_binding(name, self.name))
         except ApiError as error:
-            if error.status != 409:
+            if error.status != http.client.CONFLICT:
                 raise
         path = core(self.name, "serviceaccounts", name) + "/token"
         token: str = self._api.create(path, {"spec": {"expirationSeconds": _TOKEN_S}})["status"]["token"]
@@ -133,6 +143,7 @@ class Databases:
         self._streams = f"{prefix}_streams"
         self._journal = f"{prefix}_journal"
         self._reader = f"{prefix}_reader"
+        self._created: list[str] = []
         self._password = secrets.token_hex(16)
         self.streams_dsn = postgres.dsn(self._streams)
         """Of the table's owner."""
@@ -142,12 +153,14 @@ class Databases:
     def create(self, rows: list[Row]) -> None:
         for name in (self._streams, self._journal):
             self._postgres.create_database(name)
+            self._created.append(f'DATABASE "{name}" WITH (FORCE)')
         self.table.create(rows)
         self._postgres.execute(
             f"CREATE ROLE \"{self._reader}\" LOGIN PASSWORD '{self._password}'; "
             f'GRANT SELECT ON streams TO "{self._reader}"',
             database=self._streams,
         )
+        self._created.append(f'ROLE "{self._reader}"')
         run_blocking(journal.install(self.journal_dsn))
 
     def secret(self) -> Object:
@@ -161,8 +174,7 @@ class Databases:
         )
 
     def drop(self) -> None:
-        """Nothing happens when the server is down: its data goes with it."""
+        """What was created, and nothing else. Nothing happens when the server is down: its data goes with it."""
         if self._postgres.answers():
-            for name in (self._streams, self._journal):
-                self._postgres.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-            self._postgres.execute(f'DROP ROLE IF EXISTS "{self._reader}"')
+            for each in self._created:
+                self._postgres.execute(f"DROP {each}")
