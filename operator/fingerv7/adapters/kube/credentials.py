@@ -121,13 +121,14 @@ def _from_service_account(folder: Path) -> Credentials:
 
 
 def _from_kubeconfig(kubeconfig: Path | None, context: str | None) -> Credentials:
+    import yaml
     from kubernetes import config as kubeconfigs
 
     file = str(kubeconfig) if kubeconfig is not None else None
     try:
         settings = _load_kubeconfig(file, context)
         contexts, current = kubeconfigs.list_kube_config_contexts(file)  # type: ignore[no-untyped-call] # no stubs
-    except (kubeconfigs.ConfigException, OSError, ValueError, TypeError, KeyError) as error:
+    except (kubeconfigs.ConfigException, yaml.YAMLError, OSError, ValueError, TypeError, KeyError) as error:
         shown = file or kubeconfigs.KUBE_CONFIG_DEFAULT_LOCATION
         raise CredentialsError(f"cannot use the kubeconfig {shown} (context {context!r}): {error}") from error
     chosen = next((each for each in contexts if each["name"] == context), current)
