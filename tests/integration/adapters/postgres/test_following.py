@@ -75,8 +75,11 @@ class TestNotifications:
     async def test_a_burst_is_merged_and_its_last_change_is_seen(self, table, observe):
         observed = await observe(notify_channel="streams_changed")
         await observed.snapshot()
-        for i in range(200):
-            await table.execute("INSERT INTO streams (id, url) VALUES ($1, 'http://a/')", str(i))
+        await table.execute("""
+            DO $$ BEGIN
+                FOR i IN 1..200 LOOP INSERT INTO streams (id, url) VALUES (i, 'http://a/'); COMMIT; END LOOP;
+            END $$
+        """)
         await observed.snapshot(lambda s: len(s.streams) == 200)
         assert len(observed.snapshots) < 50
 
