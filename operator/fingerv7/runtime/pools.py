@@ -202,7 +202,6 @@ def _source_spec(model: SourceModel) -> SourceSpec:
     return SourceSpec(
         table=model.table,
         columns=columns.model_dump(by_alias=False),
-        required=frozenset(columns.model_fields_set),
         poll_interval_s=model.poll_interval_ms / 1000,
         notify_channel=model.notify_channel,
         statement_timeout_s=model.statement_timeout_ms / 1000,
