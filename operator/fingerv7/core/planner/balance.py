@@ -66,7 +66,7 @@ def _attempt(
     owners = dict(fleet.owner)
     placement = Placement(fleet, shares, current, leaving)
     for stream_id in placement.within_quotas(moves):
-        fleet.put(stream_id, origin[stream_id])
+        fleet.put(origin[stream_id], stream_id)
     origin.update((stream_id, owners[stream_id]) for stream_id in placement.made_room)
     moved = frozenset(stream_id for stream_id, home in origin.items() if fleet.owner[stream_id] != home)
     # Returning home may exceed the bytes there, when something larger took the place meanwhile.

@@ -43,15 +43,19 @@ class Chains:
         self._slots = slots
         self._residents = residents
         self._rooms: dict[int, list[tuple[float, int]]] = {}
+        """By class: a heap of (load, worker); loads may be out of date, never too high."""
 
     def find(self, start: int) -> list[Hop] | None:
         """A shortest path that makes room for one stream of class `start`."""
         came_by: dict[int, Hop | None] = {start: None}
         queue = [start]
         for c in queue:
-            if (worker := self._emptiest(c)) is not None:
-                return [*self._path(came_by, c), Hop(c, worker)]
-            for hop in self._displacing(c, came_by):
+            path = self._path(came_by, c)
+            # With weights, passing a worker twice could overfill it.
+            visited = {hop.worker for hop in path}
+            if (worker := self._emptiest(c, visited)) is not None:
+                return [*path, Hop(c, worker)]
+            for hop in self._displacing(c, visited, came_by):
                 gives = hop.gives
                 if gives is not None and gives not in came_by:
                     came_by[gives] = hop
@@ -79,10 +83,9 @@ class Chains:
             c = hop.takes
         return path[::-1]
 
-    def _displacing(self, c: int, came_by: dict[int, Hop | None]) -> Iterator[Hop]:
+    def _displacing(self, c: int, visited: set[int], came_by: dict[int, Hop | None]) -> Iterator[Hop]:
         """For each class that is not reached yet, one way in which `c` can take a place of it."""
         fleet, classes = self._fleet, self._fleet.classes
-        visited = {hop.worker for hop in self._path(came_by, c)}
         for stock in (self._slots, self._residents):
             if stock is None:
                 continue
@@ -105,35 +108,26 @@ class Chains:
             and fleet.bytes_used[worker] - bytes_freed + fleet.largest <= fleet.byte_capacity[worker]
         )
 
-    def _emptiest(self, c: int) -> int | None:
+    def _emptiest(self, c: int, visited: set[int]) -> int | None:
         """The worker with room for a stream of class `c` whose load is furthest below its fair part."""
-        found = [
-            (self._load(worker), worker)
-            for kind in self._fleet.classes[c].kinds
-            if (worker := self._emptiest_of(kind, c)) is not None
-        ]
-        return min(found)[1] if found else None
-
-    def _emptiest_of(self, kind: int, c: int) -> int | None:
         fleet = self._fleet
-        if kind not in self._rooms:
-            self._rooms[kind] = [(self._load(i), i) for i in fleet.members[kind]]
-            heapify(self._rooms[kind])
-        rooms = self._rooms[kind]
-        too_small = []
+        if c not in self._rooms:
+            self._rooms[c] = [(self._load(i), i) for k in fleet.classes[c].kinds for i in fleet.members[k]]
+            heapify(self._rooms[c])
+        rooms = self._rooms[c]
+        passed = []
         found = None
-        while rooms:
+        while rooms and found is None:
             load, worker = rooms[0]
-            if fleet.used[worker] >= self._limit[worker]:
+            if not self._fits(c, worker):
                 heappop(rooms)
             elif load != (now := self._load(worker)):
                 heapreplace(rooms, (now, worker))
-            elif self._fits(c, worker):
-                found = worker
-                break
+            elif worker in visited:
+                passed.append(heappop(rooms))
             else:
-                too_small.append(heappop(rooms))
-        for room in too_small:
+                found = worker
+        for room in passed:
             heappush(rooms, room)
         return found
 

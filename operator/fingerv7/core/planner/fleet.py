@@ -1,47 +1,20 @@
-"""Which workers can take which streams, and how full each of them is.
+"""How full each worker is, and with what.
 
-A hundred thousand streams differ in a few ways only: which workers can take them and how much they weigh. Streams
-that agree in both form a class, workers that can take the same classes form a kind. Everything that is hard about
-planning is decided between classes and kinds, and only then do names come in.
+The one mutable thing of a round: streams are put on workers and taken off, and the sums are kept.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from fingerv7.core.model import Stream
+from fingerv7.core.planner.classes import Classes
 from fingerv7.core.planner.model import Candidate, UnplacedReason
 
 
-@dataclass(frozen=True, slots=True)
-class StreamClass:
-    """Streams that are interchangeable."""
-
-    kinds: tuple[int, ...]
-    """Kinds of workers that can take them, ascending; empty where nobody can."""
-    weight: int
-    reach: int
-    """How many open workers these kinds have."""
-
-    @property
-    def precedence(self) -> tuple[int, int, tuple[int, ...]]:
-        """Scarce ones are placed first, then heavy ones."""
-        return self.reach, -self.weight, self.kinds
-
-
-@dataclass(frozen=True, slots=True)
-class _Need:
-    """What a stream asks of a worker, resolved against this fleet."""
-
-    stream_class: int
-    capable: bytes
-    """By worker: 1 where it has the capabilities, open or not."""
-
-
 class Fleet:
-    """Workers by index, in order of their names, with what each of them holds. The one mutable thing of a round."""
+    """Workers by index, in order of their names."""
 
     def __init__(self, streams: Mapping[str, Stream], candidates: Mapping[str, Candidate]) -> None:
         self.streams = streams
@@ -59,46 +32,19 @@ class Fleet:
         self.open = [i for i, w in enumerate(self.workers) if w.eligible and w.keeps and self.capacity[i] > 0]
         """Workers that may be given something new."""
         needs = Counter((s.capabilities, s.weight) for s in streams.values())
-        self._sort_out(needs)
+        found = Classes(self.workers, self.open, needs)
+        self.classes, self.kind, self.members = found.classes, found.kind, found.members
+        self._found = found
+        self._needs = found.needs
+        self._returning: dict[str, int] = {}
+        """Stream id → class, where it is not the one that its need says."""
+        self.open_kinds = len(self.members)
+        """Kinds below this one are made of open workers."""
         self.demand = [0] * len(self.classes)
         """By class: weight that is on open workers or looks for one."""
-        for (capabilities, weight), count in needs.items():
-            c = self._needs[capabilities, weight].stream_class
+        for need, count in needs.items():
+            c = self._needs[need].stream_class
             self.demand[c] += count * self.classes[c].weight
-
-    def _sort_out(self, needs: Mapping[tuple[frozenset[str], int], int]) -> None:
-        """Find the classes and the kinds."""
-        wanted = sorted({capabilities for capabilities, _ in needs}, key=sorted)
-        capable = {caps: bytes(caps <= w.capabilities for w in self.workers) for caps in wanted}
-        self.kind = [-1] * len(self.names)
-        self.members: list[list[int]] = []
-        """By kind: its workers, ascending."""
-        known: dict[tuple[int, ...], int] = {}
-        offers: dict[frozenset[str], tuple[int, ...]] = {}
-        for i in self.open:
-            has = self.workers[i].capabilities
-            if has not in offers:
-                offers[has] = tuple(n for n, caps in enumerate(wanted) if caps <= has)
-            kind = known.setdefault(offers[has], len(known))
-            if kind == len(self.members):
-                self.members.append([])
-            self.kind[i] = kind
-            self.members[kind].append(i)
-        kinds_of = [tuple(kind for offer, kind in known.items() if n in offer) for n in range(len(wanted))]
-        reach = dict(zip(wanted, kinds_of, strict=True))
-        found: dict[tuple[tuple[int, ...], int], int] = {}
-        self.classes: list[StreamClass] = []
-        self._needs: dict[tuple[frozenset[str], int], _Need] = {}
-        for capabilities, weight in sorted(needs, key=lambda need: (sorted(need[0]), need[1])):
-            key = reach[capabilities], max(1, weight)
-            if key not in found:
-                found[key] = len(found)
-                self.classes.append(StreamClass(*key, sum(len(self.members[k]) for k in key[0])))
-            self._needs[capabilities, weight] = _Need(found[key], capable[capabilities])
-
-    def class_of(self, stream_id: str) -> int:
-        stream = self.streams[stream_id]
-        return self._needs[stream.capabilities, stream.weight].stream_class
 
     def keep(self, current: Mapping[str, str]) -> list[str]:
         """Put every stream on the owner that may keep it; answer the others, sorted.
@@ -118,19 +64,29 @@ class Fleet:
             if not need.capable[i]:
                 homeless.append(stream_id)
                 continue
-            weight = max(1, stream.weight)
             owner[stream_id] = i
-            used[i] += weight
+            used[i] += need.weight
             bytes_used[i] += stream.size
             if shut[i]:
-                self.demand[need.stream_class] -= weight
+                self.demand[need.stream_class] -= need.weight
         homeless.sort()
         return homeless
 
-    def put(self, stream_id: str, worker: int) -> None:
-        self.owner[stream_id] = worker
-        self.used[worker] += self.weight(stream_id)
-        self.bytes_used[worker] += self.streams[stream_id].size
+    def let_return(self, worker: int, ids: Sequence[str]) -> None:
+        """Streams of a worker that is not open are about to leave it: let it keep any of them, not only those that
+        are chosen first, so that those leave that find a place elsewhere.
+        """
+        if not self.capacity[worker]:
+            return
+        renamed = self._found.add_returning(worker, [self.class_of(stream_id) for stream_id in ids])
+        self._returning.update((stream_id, renamed[self.class_of(stream_id)]) for stream_id in ids)
+        self.demand += [0] * len(renamed)
+
+    def put(self, worker: int, *ids: str) -> None:
+        streams = self.streams
+        self.owner.update(dict.fromkeys(ids, worker))
+        self.used[worker] += sum(map(self.weight, ids))
+        self.bytes_used[worker] += sum([streams[stream_id].size for stream_id in ids])
 
     def take(self, stream_id: str) -> int:
         """Remove a stream from its worker, which is returned."""
@@ -138,6 +94,12 @@ class Fleet:
         self.used[worker] -= self.weight(stream_id)
         self.bytes_used[worker] -= self.streams[stream_id].size
         return worker
+
+    def class_of(self, stream_id: str) -> int:
+        if self._returning and stream_id in self._returning:
+            return self._returning[stream_id]
+        stream = self.streams[stream_id]
+        return self._needs[stream.capabilities, stream.weight].stream_class
 
     def weight(self, stream_id: str) -> int:
         return max(1, self.streams[stream_id].weight)
@@ -153,13 +115,13 @@ class Fleet:
         return held
 
     def why_not(self, stream_id: str) -> UnplacedReason:
+        """Why a stream that has no place has none."""
         stream = self.streams[stream_id]
-        need = self._needs[stream.capabilities, stream.weight]
-        if self.classes[need.stream_class].kinds:
+        capable = self._needs[stream.capabilities, stream.weight].capable
+        if any(can and w.eligible and w.keeps for can, w in zip(capable, self.workers, strict=True)):
             return UnplacedReason.NoCapacity
-        if not self.names or any(need.capable):
-            eligible = any(c and w.eligible and w.keeps for c, w in zip(need.capable, self.workers, strict=True))
-            return UnplacedReason.NoCapacity if eligible else UnplacedReason.NoEligibleWorker
+        if any(capable) or not self.workers:
+            return UnplacedReason.NoEligibleWorker
         return UnplacedReason.NoCapableWorker
 
     def spread(self, used: Sequence[int], fair: Sequence[float] | None = None) -> tuple[float, float]:

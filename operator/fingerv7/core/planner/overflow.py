@@ -28,18 +28,22 @@ def shed(fleet: Fleet) -> tuple[list[str], int]:
     def size(stream_id: str) -> int:
         return fleet.streams[stream_id].size
 
-    for i, ids in fleet.held_by(full).items():
+    is_open = set(fleet.open)
+    for i, ids in sorted(fleet.held_by(full).items()):
+        if i not in is_open:
+            fleet.let_return(i, ids)
         over = fleet.used[i] - fleet.capacity[i]
         bytes_over = fleet.bytes_used[i] - fleet.byte_capacity[i]
         ids.sort(key=lambda stream_id: _reluctance(fleet, i, stream_id))
         least += max(len(_fewest(ids, over, fleet.weight)), len(_fewest(ids, bytes_over, size)))
         leaving = _fewest(ids, over, fleet.weight)
         bytes_over -= sum(size(stream_id) for stream_id in leaving)
-        staying = [stream_id for stream_id in ids if stream_id not in set(leaving)] if bytes_over > 0 else []
-        leaving += _fewest(staying, bytes_over, size)
+        if bytes_over > 0:
+            gone_already = set(leaving)
+            leaving += _fewest([stream_id for stream_id in ids if stream_id not in gone_already], bytes_over, size)
         for stream_id in leaving:
             fleet.take(stream_id)
-            if fleet.kind[i] < 0:
+            if i not in is_open:
                 # It looks for an open worker now, like everything else that counts as demand.
                 fleet.demand[fleet.class_of(stream_id)] += fleet.weight(stream_id)
         gone += leaving

@@ -141,12 +141,12 @@ class Placement:
             ids = self._by_location(ids, slots)
             start = 0
             for worker, count in slots.items():
-                for stream_id in ids[start : start + count]:
-                    self._fleet.put(stream_id, worker)
+                self._fleet.put(worker, *ids[start : start + count])
                 start += count
         return nameless
 
     def _at_home(self, ids: list[str], slots: dict[int, int]) -> list[str]:
+        """Use up slots for streams that lived there; answer the others."""
         if not self._current:
             return ids
         rest = []
@@ -154,26 +154,28 @@ class Placement:
             home = self._fleet.index.get(self._current.get(stream_id, ""), -1)
             if slots.get(home):
                 slots[home] -= 1
-                self._fleet.put(stream_id, home)
+                self._fleet.put(home, stream_id)
             else:
                 rest.append(stream_id)
         return rest
 
     def _by_location(self, ids: list[str], slots: dict[int, int]) -> list[str]:
-        workers: dict[str, list[int]] = {}
-        for i in reversed(slots):
-            if slots[i] and (location := self._fleet.workers[i].location):
-                workers.setdefault(location, []).append(i)
-        if not workers:
+        """Use up slots for streams whose location is the worker's; answer the others."""
+        streams, workers = self._fleet.streams, self._fleet.workers
+        near: dict[str, list[int]] = {}
+        for i, count in reversed(slots.items()):
+            if location := workers[i].location:
+                near.setdefault(location, []).extend([i] * count)
+        if not near:
             return ids
+        chosen: dict[int, list[str]] = {}
         rest = []
         for stream_id in ids:
-            near = workers.get(self._fleet.streams[stream_id].location)
-            if near:
-                slots[near[-1]] -= 1
-                self._fleet.put(stream_id, near[-1])
-                if not slots[near[-1]]:
-                    near.pop()
+            if places := near.get(streams[stream_id].location):
+                chosen.setdefault(places.pop(), []).append(stream_id)
             else:
                 rest.append(stream_id)
+        for worker, found in chosen.items():
+            slots[worker] -= len(found)
+            self._fleet.put(worker, *found)
         return rest

@@ -33,11 +33,14 @@ def plan(
     triggers = {stream_id: _trigger(stream_id, candidates, current) for stream_id in homeless}
     before = _held_now(fleet, current, homeless)
     overflow, forced = shed(fleet)
+    forced += sum(
+        trigger is Trigger.WorkerIneligible and _is_kept(stream_id, candidates, current)
+        for stream_id, trigger in triggers.items()
+    )
     triggers.update(dict.fromkeys(overflow, Trigger.OverCapacity))
-    forced += sum(_is_kept(stream_id, candidates, current) for stream_id in homeless)
     kept = fleet.used.copy()
 
-    waiting = sorted([*homeless, *overflow], key=lambda stream_id: (stream_id not in current, stream_id))
+    waiting = _in_order([*homeless, *overflow], current)
     left = _place(fleet, current, waiting, triggers)
     placed = len(waiting) - len(left)
     moved = balance(fleet, current, policy, _placed_demand(fleet, left))
@@ -50,8 +53,8 @@ def plan(
     names, owner = fleet.names, fleet.owner
     target = {stream_id: names[i] for stream_id, i in owner.items()}
     moves = [
-        Move(stream_id, current.get(stream_id), target[stream_id], trigger)
-        for stream_id, trigger in sorted(triggers.items())
+        Move(stream_id, current.get(stream_id), target[stream_id], triggers[stream_id])
+        for stream_id in sorted(triggers)
         if stream_id in target and current.get(stream_id) != target[stream_id]
     ]
     return Plan(
@@ -76,6 +79,12 @@ def _is_kept(stream_id: str, candidates: Mapping[str, Candidate], current: Mappi
     """Whether the stream has an owner that may keep what it has."""
     owner = candidates.get(current.get(stream_id, ""))
     return owner is not None and owner.keeps
+
+
+def _in_order(ids: Iterable[str], current: Mapping[str, str]) -> list[str]:
+    """Who had a worker comes before who is new."""
+    ids = sorted(ids)
+    return [s for s in ids if s in current] + [s for s in ids if s not in current]
 
 
 def _held_now(fleet: Fleet, current: Mapping[str, str], homeless: Sequence[str]) -> list[int]:
@@ -111,7 +120,7 @@ def _place(
             triggers.setdefault(stream_id, triggers[cause])
         if len(left) == len(waiting):
             return left
-        waiting = sorted(left, key=lambda stream_id: (stream_id not in current, stream_id))
+        waiting = _in_order(left, current)
     return []
 
 

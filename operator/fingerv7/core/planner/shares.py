@@ -41,10 +41,10 @@ def fair_shares(fleet: Fleet, demand: Sequence[int]) -> Shares:
     """
     by_kinds: dict[frozenset[int], int] = {}
     for c, weight in enumerate(demand):
-        kinds = frozenset(fleet.classes[c].kinds)
+        kinds = frozenset(k for k in fleet.classes[c].kinds if k < fleet.open_kinds)
         if kinds and weight:
             by_kinds[kinds] = by_kinds.get(kinds, 0) + weight
-    capacity = [sum(fleet.capacity[i] for i in members) for members in fleet.members]
+    capacity = [sum(fleet.capacity[i] for i in members) for members in fleet.members[: fleet.open_kinds]]
     n = len(fleet.names)
     shares = Shares([0.0] * n, [0] * n, [0] * n, [0] * n)
     for kinds, weight in levels(by_kinds, capacity):

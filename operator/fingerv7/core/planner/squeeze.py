@@ -49,7 +49,7 @@ def _squeeze_class(fleet: Fleet, shares: Shares, c: int, ids: list[str]) -> list
             passed.append(heappop(heap))
         if heap:
             worker = heappop(heap)[1]
-            fleet.put(stream_id, worker)
+            fleet.put(worker, stream_id)
             if fleet.used[worker] + weight <= fleet.capacity[worker]:
                 heappush(heap, (load(worker), worker))
         else:
