@@ -13,7 +13,7 @@ import aiohttp
 import kopf
 
 from fingerv7.adapters.kube.credentials import Credentials
-from fingerv7.contract import FINALIZER, GROUP, VERSION
+from fingerv7.contract import GROUP, VERSION
 from fingerv7.runtime.pools import Pools
 
 
@@ -49,7 +49,7 @@ def settings() -> kopf.OperatorSettings:
     chosen.networking.error_backoffs = _Endless()
     chosen.networking.request_timeout = 30
     chosen.watching.chunk_size = 500
-    chosen.persistence.finalizer = FINALIZER
+    # `persistence.finalizer` stays kopf's own: kopf takes a finalizer off that none of its handlers needs.
     chosen.persistence.diffbase_storage = _NoDiffBase()
     return chosen
 
