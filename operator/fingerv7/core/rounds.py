@@ -169,6 +169,8 @@ def decide(world: World, memory: Memory, *, now: float, next_token: Callable[[],
         or world.unknown
         or any(h.verdict in {Verdict.LATE, Verdict.SILENT} and n not in taken for n, h in health.items())
         or any(worker.assignment.revoking for n, worker in world.workers.items() if n not in taken)
+        # Whoever has not confirmed what it was given last gets nothing that is well where it is.
+        or any(standings[n].accepts and h.free_through < h.worker.assignment.epoch for n, h in holders.items())
     )
     cooled = memory.last_balance is None or now - memory.last_balance >= rules.cooldown_s
     may_balance = settled and cooled and not rules.paused and not rules.deleting
