@@ -15,15 +15,15 @@ from typing import Any
 import pytest
 
 from devenv.cluster import Cluster
-from devenv.fleet import Fleet
-from devenv.fleet_api import Object, core, fingerv7
+from devenv.fleet import DeadlineError, Fleet
+from devenv.fleet_api import Api, Object, core, fingerv7
 from devenv.fleet_objects import SECRET
 from devenv.fleet_worker import WorkerProcess
 from devenv.postgres import Postgres
 from devenv.streams import StreamsTable
 
 POLL = "300ms"
-LEASE_S = {"FINGERV7_LEASE_SECONDS": "3", "FINGERV7_RENEW_DEADLINE_SECONDS": "2", "FINGERV7_RETRY_SECONDS": "0.3"}
+LEASE_S = {"FINGERV7_LEASE_SECONDS": "7", "FINGERV7_RENEW_DEADLINE_SECONDS": "5", "FINGERV7_RETRY_SECONDS": "0.5"}
 """A killed operator's successor waits for its election Lease to run out."""
 SOON_S = 20.0
 
@@ -39,6 +39,7 @@ class System:
         self._secret_path = core(fleet.namespace, "secrets", SECRET)
         self._secret: Object = fleet.api.get(self._secret_path)["data"]
         self.secrets.add(self.secret("password"))
+        self._databases: list[str] = []
 
     # --- what is shown ------------------------------------------------------------------------------------
 
@@ -53,15 +54,19 @@ class System:
         return self._await_condition(path, kind, status, reason, words)
 
     def _await_condition(self, path: str, kind: str, status: bool, reason: str, words: tuple[str, ...]) -> str:
-        wanted = (kind, str(status), reason)
+        seen = ""
 
         def found() -> Object | None:
+            nonlocal seen
             conditions = self.fleet.api.get(path).get("status", {}).get("conditions", [])
-            return next((c for c in conditions if (c["type"], c["status"], c["reason"]) == wanted), None)
+            condition = next((c for c in conditions if c["type"] == kind), {})
+            seen = f"{condition.get('status')} {condition.get('reason')}: {condition.get('message')}"
+            fits = (condition.get("status"), condition.get("reason")) == (str(status), reason)
+            return condition if fits and all(word in condition["message"] for word in words) else None
 
-        condition = self.fleet.wait_for(found, SOON_S, f"condition {' '.join(wanted)} of {path.rpartition('/')[2]}")
-        contains(condition["message"], words)
-        return str(condition["message"])
+        name = path.rpartition("/")[2]
+        with _explained(lambda: f"condition {kind} of {name} is not {status} {reason} {words}, but {seen}"):
+            return str(self.fleet.wait_for(found, SOON_S, "")["message"])
 
     def events(self, kind: str, name: str, reason: str) -> list[str]:
         """The messages of an object's Events with that reason."""
@@ -73,22 +78,28 @@ class System:
         ]
 
     def await_event(self, kind: str, name: str, reason: str, *words: str) -> None:
-        """Wait for such an Event, one of which has to say all of these words."""
-        messages = self.fleet.wait_for(
-            lambda: self.events(kind, name, reason), SOON_S, f"Event {reason} of {kind} {name}"
-        )
-        best = max(messages, key=lambda message: sum(word in message for word in words))
-        contains(best, words)
+        """Wait for such an Event that says all of these words."""
+
+        def told() -> bool:
+            return any(all(word in message for word in words) for message in self.events(kind, name, reason))
+
+        with _explained(
+            lambda: f"no Event {reason} of {kind} {name} says {words}: {self.events(kind, name, reason)}"
+        ):
+            self.fleet.wait_for(told, SOON_S, "")
 
     def await_readiness(self, worker: WorkerProcess, *words: str, ready: bool = False) -> str:
         """What the sidecar's /readyz says once it contains all these words."""
+        text = ""
 
         def answer() -> str | None:
+            nonlocal text
             status, text = worker.ask_sidecar("GET", "/readyz")
             fits = (status == 200) == ready and all(word in text for word in words)
             return text if fits else None
 
-        return self.fleet.wait_for(answer, SOON_S, f"/readyz of {worker.name} says {words or 'ready'}")
+        with _explained(lambda: f"/readyz of {worker.name} is not {'' if ready else 'un'}ready {words}, but: {text}"):
+            return self.fleet.wait_for(answer, SOON_S, "")
 
     def await_ready(self) -> None:
         """Wait until every stream is processed and the pool says so."""
@@ -103,15 +114,21 @@ class System:
 
     @contextlib.contextmanager
     def untouched(self) -> Iterator[None]:
-        """Whatever happens within: no assignment changes and no stream stops for a moment."""
-        fleet, before, running, since = self.fleet, self.holdings(), self.fleet.running(), self.fleet.now()
-        started = fleet.check(allowed_gap_s=0, expected=running).intervals
+        """Whatever happens within: no worker's assignment changes and no stream stops for a moment."""
+        since, held, running = self.fleet.now(), self.holdings(), self._intervals()
         yield
-        assert self.holdings() == before
-        verdict = fleet.check(allowed_gap_s=0, since=since, expected=running)
+        now = self.holdings()
+        assert {name: now.get(name) for name in held} == held
+        assert running.items() <= self._intervals().items(), "a stream was stopped"
+        verdict = self.fleet.check(allowed_gap_s=0, since=since, expected=self.fleet.running())
         assert verdict.ok, verdict
-        assert verdict.intervals == started, "a stream was stopped and started again"
-        assert fleet.running() == running
+
+    def _intervals(self) -> dict[str, int]:
+        """By stream: the entry of the journal that goes on for as long as one worker processes it."""
+        rows = StreamsTable(self.fleet.journal_dsn).query(
+            "SELECT stream, interval_id FROM journal.spans WHERE running"
+        )
+        return {row["stream"]: row["interval_id"] for row in rows}
 
     # --- the source ---------------------------------------------------------------------------------------
 
@@ -141,13 +158,15 @@ class System:
         """Name and streams table of another, empty database that the Secret's user may read."""
         name = f"{self.secret('database')}_{suffix}"
         self.postgres.execute(f'CREATE DATABASE "{name}" {options}')
+        self._databases.append(name)
         table = StreamsTable(self.postgres.dsn(name))
         table.create()
         table.script(f'GRANT SELECT ON streams TO "{self.secret("user")}"')
         return name, table
 
-    def drop_database(self, name: str) -> None:
-        self.postgres.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+    def drop_databases(self) -> None:
+        for name in self._databases:
+            self.postgres.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
     def await_polls(self, count: int, database: str = "") -> None:
         """Wait until the operator has read the whole table so many times more."""
@@ -175,7 +194,7 @@ class System:
         logs = [*self.fleet.folder.glob("operator*.log"), *self.fleet.folder.glob("*/sidecar.log")]
         shown = {log.name: log.read_text(errors="replace") for log in logs}
         for name, text in shown.items():
-            assert "Traceback" not in text, f"{name} has a traceback: {text[text.index('Traceback') - 300:][:3000]}"
+            assert "Traceback" not in text, f"{name} has a traceback: {text[text.index('Traceback') - 300 :][:3000]}"
         events = self.fleet.api.items(core(self.fleet.namespace, "events"))
         shown["Events"] = json.dumps([event["message"] for event in events])
         for plural in ("streampools", "fingerworkers"):
@@ -186,10 +205,12 @@ class System:
         assert not found
 
 
-def contains(text: str, words: tuple[str, ...]) -> None:
-    """Every word, or the text is shown."""
-    missing = [word for word in words if word not in text]
-    assert not missing, f"{missing} not in: {text}"
+@contextlib.contextmanager
+def _explained(explanation: Callable[[], str]) -> Iterator[None]:
+    try:
+        yield
+    except DeadlineError as error:
+        raise AssertionError(f"{explanation()}\n{error}") from None
 
 
 def _holding(worker: Object) -> Object:
@@ -202,24 +223,15 @@ def _holding(worker: Object) -> Object:
     }
 
 
+# --- starting one -----------------------------------------------------------------------------------------
+
 StartSystem = Callable[..., System]
 
 
-@pytest.fixture(scope="module")
-def systems() -> list[System]:
-    """Every system that this module started."""
-    return []
-
-
-@pytest.fixture(scope="module")
-def start_system(
-    cluster: Cluster, postgres: Postgres, systems: list[System], tmp_path_factory: pytest.TempPathFactory
+@contextlib.contextmanager
+def _starter(
+    cluster: Cluster, postgres: Postgres, folders: pytest.TempPathFactory, systems: list[System]
 ) -> Iterator[StartSystem]:
-    """Start an operator and workers `fingerv7-000`, `fingerv7-001`, …; returns when every stream is processed.
-
-    `before` is called with the system before its operator starts, `source` laid over `spec.source.postgres`; other
-    options are the Fleet's.
-    """
     with contextlib.ExitStack() as stack:
 
         def start(
@@ -228,37 +240,75 @@ def start_system(
             max_streams: int = 80,
             rows: Any = 60,
             source: Object | None = None,
-            pool_spec: Object | None = None,
             before: Callable[[System], None] = lambda _: None,
             **options: Any,
         ) -> System:
-            options = {"poll_interval": POLL, "notify": False, "operator_environment": LEASE_S, **options}
             fleet = Fleet(
                 cluster,
                 postgres,
                 rows=rows,
-                pool_spec={"statusRefreshInterval": "500ms", **(pool_spec or {})},
-                folder=tmp_path_factory.mktemp("fleet"),
-                **options,
+                pool_spec={"statusRefreshInterval": "500ms"},
+                folder=folders.mktemp("fleet"),
+                **{"poll_interval": POLL, "notify": False, "operator_environment": LEASE_S, **options},
             )
+            stack.callback(_hang_up, fleet.api)
             stack.enter_context(fleet)
             fleet.patch_pool({"source": {"postgres": source or {}}})
             system = System(fleet, postgres)
-            systems.append(system)
+            stack.callback(system.drop_databases)
             before(system)
             fleet.start_operator()
             for number in range(workers):
                 fleet.start_worker(f"fingerv7-{number:03}", max_streams)
             if workers:
                 system.await_ready()
+            systems.append(system)
             return system
 
         yield start
 
 
+def _hang_up(api: Api) -> None:
+    """An unclosed connection is a warning, and warnings are errors."""
+    connection = getattr(api._local, "connection", None)
+    if connection is not None:
+        connection.close()
+
+
+@pytest.fixture
+def start_system(
+    cluster: Cluster, postgres: Postgres, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[StartSystem]:
+    """Start an operator and workers `fingerv7-000`, `fingerv7-001`, …; returns when every stream is processed.
+
+    `before` is called with the system before its operator starts, `source` laid over `spec.source.postgres`; other
+    options are the Fleet's.
+    """
+    systems: list[System] = []
+    with _starter(cluster, postgres, tmp_path_factory, systems) as start:
+        yield start
+        for system in systems:
+            system.look_after()
+
+
+@pytest.fixture(scope="module")
+def shared_systems() -> list[System]:
+    """Those that all tests of a module use."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def start_shared_system(
+    cluster: Cluster, postgres: Postgres, tmp_path_factory: pytest.TempPathFactory, shared_systems: list[System]
+) -> Iterator[StartSystem]:
+    """Like `start_system`, for a fixture of the whole module."""
+    with _starter(cluster, postgres, tmp_path_factory, shared_systems) as start:
+        yield start
+
+
 @pytest.fixture(autouse=True)
-def looked_after(systems: list[System]) -> Iterator[None]:
+def looked_after(shared_systems: list[System]) -> Iterator[None]:
     """Nothing crashed and nothing secret was shown, whatever the test did."""
     yield
-    for system in systems:
+    for system in shared_systems:
         system.look_after()

@@ -120,12 +120,12 @@ MISTAKES = (
 
 
 @pytest.fixture(scope="module")
-def system(start_system):
+def system(start_shared_system):
     """A fleet whose source is read every 300 ms, and which believes a shrunk table only when somebody confirms it."""
     rows = invent(58)
     rows.append(Row("paid-1", "Paid 1", "https://listener:hunter2-userinfo@paid.radio.example.org/live"))
     rows.append(Row("paid-2", "Paid 2", "https://paid.radio.example.org/live?key=hunter2-query"))
-    started = start_system(rows=rows, source={"shrinkConfirmations": 100})
+    started = start_shared_system(rows=rows, source={"shrinkConfirmations": 100})
     started.secrets |= {"hunter2", "wrong-Horse-battery"}
     return started
 
@@ -134,11 +134,12 @@ def system(start_system):
 def test_a_source_that_cannot_be_read_is_explained_and_costs_no_stream(system, mistake):
     with system.untouched():
         mistake.make(system)
-        system.await_pool("SourceReachable", False, mistake.reason, *mistake.words)
-        system.await_event("StreamPool", "radio", mistake.reason, *mistake.words)
-        system.await_pool("Ready", True, "Serving")
-
-        mistake.mend(system)
+        try:
+            system.await_pool("SourceReachable", False, mistake.reason, *mistake.words)
+            system.await_event("StreamPool", "radio", mistake.reason, *mistake.words)
+            system.await_pool("Ready", True, "Serving")
+        finally:
+            mistake.mend(system)
         system.await_pool("SourceReachable", True, "Reachable")
         system.await_polls(2)
 
@@ -179,8 +180,10 @@ def test_bad_rows_are_named_one_by_one_and_the_others_are_served(system):
             f"('stream-00001', 'https://zzz.radio.example.org/hunter2', '', '{{}}', 1)"
         )
         reasons = system.fleet.wait_for(
-            lambda: (status := system.fleet.stream_pool()["status"]).get("quarantined") == 11
-            and status["quarantinedReasons"],
+            lambda: (
+                (status := system.fleet.stream_pool()["status"]).get("quarantined") == 11
+                and status["quarantinedReasons"]
+            ),
             20,
             "eleven rows are quarantined",
         )
@@ -202,7 +205,9 @@ def test_bad_rows_are_named_one_by_one_and_the_others_are_served(system):
         told("StreamPool", "radio", "QuarantinedEmptyUrl", "'no-url'", "write http:// or https:// with a host")
         told("StreamPool", "radio", "QuarantinedInvalidUrl", "'ftp'", "http:// or https://")
         told("StreamPool", "radio", "QuarantinedInvalidText", "'half'", "metadata is not valid Unicode")
-        told("StreamPool", "radio", "QuarantinedInvalidMetadata", "'nested'", "texts, numbers or booleans is accepted")
+        told(
+            "StreamPool", "radio", "QuarantinedInvalidMetadata", "'nested'", "texts, numbers or booleans is accepted"
+        )
         told("StreamPool", "radio", "QuarantinedInvalidWeight", "'heavy'", "a whole number from 1 to 1000")
         told("StreamPool", "radio", "QuarantinedNoId", "every active row needs one")
         examples = system.fleet.stream_pool()["status"]["quarantinedExamples"]
@@ -221,7 +226,9 @@ def test_bad_rows_are_named_one_by_one_and_the_others_are_served(system):
 
 def test_a_database_that_is_not_utf8_is_served_but_for_its_broken_rows(start_system):
     def use_another_database(system):
-        name, table = system.other_database("ascii", "ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
+        name, table = system.other_database(
+            "ascii", "ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+        )
         table.insert(invent(20))
         table.script(
             "INSERT INTO streams (id, url, name) VALUES ('utf8', 'https://radio.example.org/u', E'caf\\303\\251'), "
@@ -271,7 +278,7 @@ def test_a_table_emptied_while_no_operator_runs_costs_nothing(system):
     fleet.table.script("CREATE TABLE backup AS TABLE streams")
     operator = fleet.operators["operator-1"]
     with system.untouched():
-        operator.kill()
+        operator.stop_gracefully()
         fleet.table.script("TRUNCATE streams")
         operator.start()
         system.await_pool("SourceChanged", True, "Shrunk", "60 of 60 assigned streams (100 %)")
@@ -292,14 +299,19 @@ def test_a_secret_that_points_at_another_database_waits_for_confirmation(start_s
     with system.untouched():
         system.edit_secret(database=other)
         told = system.await_pool(
-            "SourceChanged", True, "DatabaseChanged", f"The source is now database", other, f"the annotation {CONFIRM}="
+            "SourceChanged",
+            True,
+            "DatabaseChanged",
+            "The source is now database",
+            other,
+            f"the annotation {CONFIRM}=",
         )
         assert system.secret("database") in told.partition("no longer")[2], "it says which one was left"
         system.await_event("StreamPool", "radio", "DatabaseChanged", other, CONFIRM)
         system.await_polls(3, database=other)
 
         operator = fleet.operators["operator-1"]
-        operator.kill()
+        operator.stop_gracefully()
         operator.start()
         system.await_polls(3, database=other)
         told = system.await_pool("SourceChanged", True, "DatabaseChanged", other)
