@@ -13,6 +13,7 @@ import asyncio
 import logging
 import random
 import socket
+import threading
 import uuid
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -83,7 +84,9 @@ class Election:
         self._clock = clock
         self._now = now
         self._rng = rng
-        self._watchdog = Watchdog(self._expired, clock=clock) if watchdog else None
+        late = f"not renewed within {renew_deadline_s:g} s, and the event loop did not notice"
+        self._watchdog = Watchdog(lambda: self._end(late), clock=clock) if watchdog else None
+        self._ended = threading.Lock()
         self._deadline: float | None = None
         self._lease: Json | None = None
         self._seen: tuple[object, ...] | None = None
@@ -236,15 +239,15 @@ class Election:
 
     # --- the end ------------------------------------------------------------------------------------------
 
-    def _expired(self) -> None:
-        self._on_lost(f"leadership lost: the Lease was not renewed within {self._renew_deadline_s:g} s")
-
     def _lost(self, why: str) -> None:
         self._deadline = None
-        if self._watchdog is not None:
-            self._watchdog.stop()
-        self._on_lost(f"leadership lost: {why}")
+        self._end(why)
         raise LeadershipLost(why)
+
+    def _end(self, why: str) -> None:
+        """Once, by whoever notices first: `hold` or the watchdog's thread."""
+        if self._ended.acquire(blocking=False):
+            self._on_lost(f"leadership lost: {why}")
 
     def _say(self, words: str) -> None:
         if words != self._last_words:

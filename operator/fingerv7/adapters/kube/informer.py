@@ -154,7 +154,7 @@ class Informer(Generic[T]):
         """List and watch until cancelled; every failure is retried, and named in `last_error`."""
         backoff = Backoff(rng=self._rng)
         while True:
-            begun = self._clock()
+            begun, listed = self._clock(), self._listed
             pause = 0.0
             try:
                 if not self._listed:
@@ -163,6 +163,8 @@ class Informer(Generic[T]):
                 self._lost_contact(self._clock())  # ended on time: nothing was missed until now
             except KubeError as error:
                 self._failed(error)
+                if isinstance(error, Gone) and listed:
+                    continue  # an outage ends like this; the list that follows has waited long enough
                 pause = (error.retry_after_s or 0.0) if isinstance(error, ApiError) else 0.0
             if self._clock() - begun >= _STEADY_S:
                 backoff.reset()

@@ -130,10 +130,10 @@ class MemoryApi:
     ) -> AsyncGenerator[tuple[str, Json]]:
         self._check()
         position = int(resource_version)
-        if position < self.oldest:
-            raise Gone(410, "Expired", "too old resource version")
         ends_at = asyncio.get_running_loop().time() + timeout_s
         yield "BOOKMARK", {"metadata": {"resourceVersion": resource_version}}
+        if position < self.oldest:  # the real one, too, accepts such a watch before it says so
+            raise Gone(410, "Expired", "too old resource version")
         while True:
             self._check()
             changed = self._changed
