@@ -66,7 +66,8 @@ class Processor:
         self._running: dict[str, str] = {}
         self._refused: dict[str, str] = {}
         self._adopted: str | None = None
-        self._fenced = False
+        self._reached: bool | None = None
+        """Whether the fence held when everything was done that the present config asks for; None before that."""
         self.error_count = 0
         self.last_db_write: datetime | None = None
 
@@ -88,14 +89,17 @@ class Processor:
     async def step(self) -> None:
         """Look at config, fence and run once, and do what they ask for. Raises RunOverError."""
         if not self._session.alive:
+            self._reached = None
             await self._resume()
         if self._folder.look():
-            self._adopted = None
-        config = self._folder.current
+            self._adopted = self._reached = None
         holds = self._fence.holds()
-        if not holds and self._running and not self._fenced:
+        if holds is self._reached:
+            return  # Forty times a second nothing is new.
+        self._reached = None
+        if not holds and self._running:
             _log.warning("the fence does not hold any more: stopping all %d streams", len(self._running))
-        self._fenced = not holds
+        config = self._folder.current
         wanted = config.streams if config is not None and holds else _NOTHING
         change = compare(self._running, wanted, self._refused)
         if change.stops:
@@ -109,6 +113,7 @@ class Processor:
             self._confirm(config.hash)
             self._adopted = config.hash
             _log.info("runs epoch %d: %d streams", config.epoch, len(self._running))
+        self._reached = holds
 
     async def stop_all(self) -> None:
         """Stop, with stop rows, and end the run."""

@@ -94,12 +94,5 @@ async def _step_until(stopping: asyncio.Event, processor: Processor) -> None:
             failures += 1
         else:
             failures = 0
-        await _wait(stopping, pause_s)
-
-
-async def _wait(event: asyncio.Event, timeout_s: float) -> None:
-    try:
-        async with asyncio.timeout(timeout_s):
-            await event.wait()
-    except TimeoutError:
-        pass
+        # Not woken by `stopping`, which can wait for so long.
+        await asyncio.sleep(pause_s)

@@ -73,6 +73,9 @@ def _run(rows: list[Row], *, once: bool) -> int:
             if not once:
                 _invite(screen, fleet)
                 threading.Event().wait()
+        if not verdict.ok:
+            fleet.keep_folder = True
+            print(f"The logs of every process are kept in {fleet.folder}")
         print(json.dumps({"ok": verdict.ok, **result, "verdict": verdict.as_dict()}))
         return 0 if verdict.ok else 1
 

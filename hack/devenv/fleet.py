@@ -98,7 +98,7 @@ class Fleet:
         self.table = self.databases.table
         self.journal_dsn = self.databases.journal_dsn
         self.folder = folder or Path(tempfile.mkdtemp(prefix="fingerv7-fleet-"))
-        self._temporary = folder is None
+        self.keep_folder = folder is not None
         self._rows = invent(rows) if isinstance(rows, int) else list(rows)
         self._pool_object = stream_pool(
             pool,
@@ -130,9 +130,10 @@ class Fleet:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.stop(keep_folder=error is not None)
+        self.keep_folder |= error is not None and not isinstance(error, KeyboardInterrupt)
+        self.stop()
 
-    def stop(self, *, keep_folder: bool = False) -> None:
+    def stop(self) -> None:
         """Stop every process and remove what was made."""
         self._kubelet.stop()
         for worker in self._made:
@@ -142,7 +143,8 @@ class Fleet:
         with contextlib.suppress(OSError, ApiError):  # an API server that is down takes its data along
             self._namespace.delete()
         self.databases.drop()
-        if self._temporary and not keep_folder:
+        self.api.close()
+        if not self.keep_folder:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def start_operator(self, name: str | None = None, **environment: str) -> OperatorProcess:

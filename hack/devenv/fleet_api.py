@@ -32,7 +32,13 @@ class Api:
         self._host, self._port, self._prefix = url.hostname or "", url.port or 443, url.path.rstrip("/")
         self._context = ssl.create_default_context(cafile=ca_file)
         self._token = token
+        # One connection a thread, and all of them in one place to be closed.
         self._local = threading.local()
+        self._connections: list[http.client.HTTPSConnection] = []
+
+    def close(self) -> None:
+        for connection in self._connections:
+            connection.close()
 
     def get(self, path: str) -> Object:
         return self.request("GET", path)
@@ -78,6 +84,8 @@ class Api:
         payload = None if body is None else json.dumps(body)
         for attempt in (1, 2):
             connection = self._connection()
+            if method != "GET":
+                connection.close()  # A write on a fresh one, because it is not repeated: it may have arrived.
             fresh = connection.sock is None
             try:
                 connection.request(method, self._prefix + path, payload, headers)
@@ -85,11 +93,9 @@ class Api:
                 text = response.read()
                 break
             except (OSError, http.client.HTTPException) as error:
-                self._local.connection = None
-                connection.close()
+                connection.close()  # http.client opens it again for the next request.
                 # A kept connection may have been closed by a server that restarted; a fresh one tells the truth.
-                # A write may have arrived, so it is not sent twice.
-                if attempt == 2 or fresh or method != "GET":
+                if attempt == 2 or fresh:
                     raise OSError(f"{method} {path}: {type(error).__name__}: {error}") from error
         if response.status >= http.client.BAD_REQUEST:
             raise ApiError(method, path, response.status, _message(text))
@@ -101,6 +107,7 @@ class Api:
         if connection is None:
             connection = http.client.HTTPSConnection(self._host, self._port, timeout=30, context=self._context)
             self._local.connection = connection
+            self._connections.append(connection)
         return connection
 
 
