@@ -226,7 +226,7 @@ class PoolLoop:
 
     async def _tend(self, world: World, decision: Decision) -> None:
         """Leases, finalizers, registrations and removals; of thousands of new workers, a portion a round."""
-        spec = self.pool.spec
+        spec, now = self.pool.spec, self._clocks.monotonic()
         work: list[Coroutine[Any, Any, None]] = []
         for name, worker in world.workers.items():
             empty = worker.assignment.empty and name not in world.unknown
@@ -238,7 +238,11 @@ class PoolLoop:
             elif worker.created_by_operator and decision.standings[name].stop and expired and empty:
                 work.append(self._registrar.remove(worker))
         for name, lease in world.leases.items():
-            if name not in world.workers and lease.register and lease.holder and lease.pool == self.key[1]:
+            if name in world.workers or lease.pool != self.key[1]:
+                continue
+            if (now - world.observations[name].since) * 1000 >= spec.liveness.remove_after_ms:
+                work.append(self._registrar.forget(lease))
+            elif lease.register and lease.holder:
                 is_open = spec.registration is Registration.OPEN
                 work.append(self._registrar.register(lease, self.key[1], is_open=is_open))
         for coroutine in work[AT_ONCE:]:

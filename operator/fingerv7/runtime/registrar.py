@@ -58,8 +58,19 @@ class Registrar:
             await self._guarded("lease", worker.name, self._create_lease(worker))
 
     async def let_go(self, worker: Worker) -> None:
-        """Remove the finalizer of a deleted worker that holds nothing."""
+        """Remove the finalizer of a deleted worker that holds nothing, and its Lease if nobody renews that any more.
+
+        A Lease that the operator created goes with its owner anyway; one that a sidecar created has none.
+        """
         await self._guarded("let-go", worker.name, self._set_finalizer(worker, present=False))
+        lease = self._fleet.lease(self._namespace, worker.name)
+        gone = self._fleet.workers.store.get((self._namespace, worker.name)) is None
+        if gone and lease and lease.pool == worker.pool and (not lease.holder or lease.shows_release(worker.uid)):
+            await self.forget(lease)
+
+    async def forget(self, lease: Lease) -> None:
+        """Delete the Lease of a worker that does not exist any more."""
+        await self._guarded("forget", lease.name, self._delete_lease(lease))
 
     async def remove(self, worker: Worker) -> None:
         """Delete a worker that registered itself and has been silent for `removeAfter`."""
@@ -145,6 +156,10 @@ class Registrar:
         path = FINGERWORKERS.path(self._namespace, worker.name)
         await self._api.delete(path, uid=worker.uid, resource_version=str(worker.resource_version))
         log.info("removed", extra={"worker": worker.name, "reason": "silent for removeAfter"})
+
+    async def _delete_lease(self, lease: Lease) -> None:
+        path = LEASES.path(self._namespace, lease.name)
+        await self._api.delete(path, uid=lease.uid, resource_version=str(lease.resource_version))
 
     async def _event(self, lease: Lease, reason: str, message: str) -> None:
         involved = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "name": lease.name, "uid": lease.uid}
