@@ -7,12 +7,13 @@ not the edge of the tolerance, because a fleet that stops at the edge is outside
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from heapq import heapify, heappop, heapreplace
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from fingerv7.core.planner.bound import budget
+from fingerv7.core.planner.evening import Evening
 from fingerv7.core.planner.fleet import Fleet
+from fingerv7.core.planner.leaving import above_quota
 from fingerv7.core.planner.model import Policy
 from fingerv7.core.planner.placement import Placement
 from fingerv7.core.planner.shares import Shares, fair_shares
@@ -20,20 +21,29 @@ from fingerv7.core.planner.shares import Shares, fair_shares
 _EPSILON = 1e-9
 
 
-def balance(fleet: Fleet, current: Mapping[str, str], policy: Policy, demand: Sequence[int]) -> frozenset[str]:
-    """Even out the loads, where that is called for, allowed, and helps; answer the streams that moved, among them
-    some that this round had only just placed. `demand` is the weight by class on open workers.
+class Balancing(NamedTuple):
+    moved: frozenset[str]
+    """The streams that went elsewhere, among them some that this round had only just placed."""
+    shares: Shares
+    """The fair parts that were aimed at."""
+
+
+def balance(fleet: Fleet, current: Mapping[str, str], policy: Policy, demand: Sequence[int]) -> Balancing | None:
+    """Even out the loads, where that is called for, allowed, and helps. `demand` is the weight by class on open
+    workers.
     """
-    moved: frozenset[str] = frozenset()
     if not policy.may_balance or tolerable(fleet, policy, demand):
-        return moved
-    shares = fair_shares(fleet, demand)
-    leaving_at_most = moves = budget(fleet, policy)
-    while not moved and leaving_at_most:
-        moved, ran_out = _attempt(fleet, shares, current, moves, leaving_at_most)
-        # Where streams only get through by moving others aside, part of the budget must be left for those.
-        leaving_at_most = leaving_at_most // 2 if ran_out else 0
-    return moved
+        return None
+    for spare in (True, False):
+        shares = fair_shares(fleet, demand, spare=spare)
+        leaving_at_most = budget(fleet, policy)
+        while leaving_at_most:
+            moved, ran_out = _attempt(fleet, shares, current, policy, leaving_at_most)
+            if moved:
+                return Balancing(moved, shares)
+            # Where streams only get through by moving others aside, part of the budget must be left for those.
+            leaving_at_most = leaving_at_most // 2 if ran_out else 0
+    return None
 
 
 def tolerable(fleet: Fleet, policy: Policy, demand: Sequence[int]) -> bool:
@@ -55,26 +65,34 @@ def tolerable(fleet: Fleet, policy: Policy, demand: Sequence[int]) -> bool:
 
 
 def _attempt(
-    fleet: Fleet, shares: Shares, current: Mapping[str, str], moves: int, leaving_at_most: int
+    fleet: Fleet, shares: Shares, current: Mapping[str, str], policy: Policy, leaving_at_most: int
 ) -> tuple[frozenset[str], bool]:
-    """Answer what was moved, if that helped, and whether the budget stood in the way of more."""
+    """Answer what was moved, if that helped, and else whether it may help to let fewer streams leave."""
     before = _unevenness(fleet, shares)
-    used, bytes_used = fleet.used.copy(), fleet.bytes_used.copy()
-    leaving, cut = _above_quota(fleet, shares, current, leaving_at_most)
-    origin = {stream_id: fleet.take(stream_id) for stream_id in leaving}
-    moves -= sum(current.get(stream_id) == fleet.names[home] for stream_id, home in origin.items())
-    owners = dict(fleet.owner)
+    owners, used, bytes_used = fleet.owner.copy(), fleet.used.copy(), fleet.bytes_used.copy()
+
+    def spent(ids: Iterable[str]) -> int:
+        """Moves of streams that live where they were."""
+        was = ((stream_id, owners[stream_id]) for stream_id in ids if fleet.owner.get(stream_id) != owners[stream_id])
+        return sum(current.get(stream_id) == fleet.names[home] for stream_id, home in was)
+
+    leaving, cut = above_quota(fleet, shares, current, leaving_at_most)
+    for stream_id in leaving:
+        fleet.take(stream_id)
     placement = Placement(fleet, shares, current, leaving)
-    for stream_id in placement.within_quotas(moves):
-        fleet.put(origin[stream_id], stream_id)
-    origin.update((stream_id, owners[stream_id]) for stream_id in placement.made_room)
-    moved = frozenset(stream_id for stream_id, home in origin.items() if fleet.owner[stream_id] != home)
+    for stream_id in placement.within_quotas(budget(fleet, policy) - spent(leaving)):
+        fleet.put(owners[stream_id], stream_id)
+    touched = {*leaving, *placement.made_room}
+    if any(c.weight != fleet.unit for c in fleet.classes):
+        evening = Evening(fleet, shares)
+        evening.run(budget(fleet, policy) - spent(touched), policy.imbalance_threshold_percent / 100)
+        touched |= evening.touched
+    moved = frozenset(stream_id for stream_id in touched if fleet.owner[stream_id] != owners[stream_id])
     # Returning home may exceed the bytes there, when something larger took the place meanwhile.
     sound = all(b <= most for b, most in zip(fleet.bytes_used, fleet.byte_capacity, strict=True))
     if moved and sound and _helps(before, _unevenness(fleet, shares), partly=cut or placement.ran_out):
         return moved, False
-    fleet.owner.update(origin)
-    fleet.used[:], fleet.bytes_used[:] = used, bytes_used
+    fleet.owner, fleet.used, fleet.bytes_used = owners, used, bytes_used
     return frozenset(), placement.ran_out
 
 
@@ -97,49 +115,3 @@ def _helps(before: _Unevenness, after: _Unevenness, *, partly: bool) -> bool:
     if after.from_mean < before.from_mean - _EPSILON or after.from_fair < before.from_fair - _EPSILON:
         return True
     return partly and after.from_fair <= before.from_fair + _EPSILON and after.total < before.total - _EPSILON
-
-
-def _above_quota(fleet: Fleet, shares: Shares, current: Mapping[str, str], at_most: int) -> tuple[list[str], bool]:
-    """Which streams leave workers that have more than their quota, and whether there would have been more.
-
-    At most so many that live there; what this round has only just placed moves for nothing, and goes first.
-    """
-    surplus = {i: fleet.used[i] - shares.quotas[i] for i in fleet.open if fleet.used[i] > shares.quotas[i]}
-    held = fleet.held_by(set(surplus))
-    lowest = [min((shares.loads[fleet.members[k][0]] for k in c.kinds), default=0.0) for c in fleet.classes]
-
-    def reluctance(stream_id: str) -> tuple[bool, float, int, bool, str]:
-        worker, stream = fleet.owner[stream_id], fleet.streams[stream_id]
-        return (
-            current.get(stream_id) == fleet.names[worker],
-            lowest[fleet.class_of(stream_id)],
-            -stream.weight,
-            bool(stream.location) and stream.location == fleet.workers[worker].location,
-            stream_id,
-        )
-
-    def above(worker: int) -> float:
-        excess = surplus[worker] - shares.loads[worker] * fleet.capacity[worker] + shares.quotas[worker]
-        return -excess / fleet.capacity[worker]
-
-    queues = {i: sorted(ids, key=reluctance, reverse=True) for i, ids in held.items()}
-    heap = [(above(i), i) for i in queues]
-    heapify(heap)
-    leaving: list[str] = []
-    while heap:
-        i = heap[0][1]
-        queue = queues[i]
-        while queue and fleet.weight(queue[-1]) > surplus[i]:
-            queue.pop()
-        if not queue:
-            heappop(heap)
-            continue
-        stream_id = queue.pop()
-        if current.get(stream_id) == fleet.names[i]:
-            if not at_most:
-                return leaving, True
-            at_most -= 1
-        surplus[i] -= fleet.weight(stream_id)
-        leaving.append(stream_id)
-        heapreplace(heap, (above(i), i))
-    return leaving, False

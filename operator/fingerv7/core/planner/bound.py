@@ -19,7 +19,7 @@ def fewest_to_balance(fleet: Fleet, shares: Shares, kept: Sequence[int], placed:
     for a place anyway and can fill gaps. With weights, a worker counts as fair within one of the heaviest streams.
     """
     heaviest = max((c.weight for c in fleet.classes), default=1)
-    slack = heaviest - 1
+    slack = heaviest - fleet.unit
     above = sum(-(-max(0, kept[i] - shares.ceilings[i] - slack) // heaviest) for i in fleet.open)
     below = sum(-(-max(0, shares.floors[i] - kept[i] - slack) // heaviest) for i in fleet.open)
     return min(max(above, below - placed), budget(fleet, policy))

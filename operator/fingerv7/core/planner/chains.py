@@ -53,7 +53,7 @@ class Chains:
             path = self._path(came_by, c)
             # With weights, passing a worker twice could overfill it.
             visited = {hop.worker for hop in path}
-            if (worker := self._emptiest(c, visited)) is not None:
+            if (worker := self.emptiest(c, visited)) is not None:
                 return [*path, Hop(c, worker)]
             for hop in self._displacing(c, visited, came_by):
                 gives = hop.gives
@@ -108,7 +108,7 @@ class Chains:
             and fleet.bytes_used[worker] - bytes_freed + fleet.largest <= fleet.byte_capacity[worker]
         )
 
-    def _emptiest(self, c: int, visited: set[int]) -> int | None:
+    def emptiest(self, c: int, visited: set[int]) -> int | None:
         """The worker with room for a stream of class `c` whose load is furthest below its fair part."""
         fleet = self._fleet
         if c not in self._rooms:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from math import gcd
 
 from fingerv7.core.model import Stream
 from fingerv7.core.planner.classes import Classes
@@ -36,6 +37,8 @@ class Fleet:
         self.classes, self.kind, self.members = found.classes, found.kind, found.members
         self._found = found
         self._needs = found.needs
+        self.unit = gcd(*(c.weight for c in self.classes)) or 1
+        """Weights are multiples of this."""
         self._returning: dict[str, int] = {}
         """Stream id → class, where it is not the one that its need says."""
         self.open_kinds = len(self.members)
@@ -94,6 +97,12 @@ class Fleet:
         self.used[worker] -= self.weight(stream_id)
         self.bytes_used[worker] -= self.streams[stream_id].size
         return worker
+
+    def has_room(self, worker: int, weight: int, size: int) -> bool:
+        return (
+            self.used[worker] + weight <= self.capacity[worker]
+            and self.bytes_used[worker] + size <= self.byte_capacity[worker]
+        )
 
     def class_of(self, stream_id: str) -> int:
         if self._returning and stream_id in self._returning:

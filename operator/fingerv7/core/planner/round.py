@@ -8,6 +8,7 @@ from fingerv7.core.model import Stream
 from fingerv7.core.planner.balance import balance, tolerable
 from fingerv7.core.planner.bound import fewest_to_balance
 from fingerv7.core.planner.fleet import Fleet
+from fingerv7.core.planner.gathering import Gathering
 from fingerv7.core.planner.model import Candidate, Move, Plan, Policy, Trigger, Unplaced
 from fingerv7.core.planner.overflow import shed
 from fingerv7.core.planner.placement import Placement
@@ -43,10 +44,10 @@ def plan(
     waiting = _in_order([*homeless, *overflow], current)
     left = _place(fleet, current, waiting, triggers)
     placed = len(waiting) - len(left)
-    moved = balance(fleet, current, policy, _placed_demand(fleet, left))
-    if moved:
-        forced += fewest_to_balance(fleet, fair_shares(fleet, _placed_demand(fleet, left)), kept, placed, policy)
-        _label(fleet, current, moved, triggers)
+    balancing = balance(fleet, current, policy, _placed_demand(fleet, left))
+    if balancing:
+        forced += fewest_to_balance(fleet, balancing.shares, kept, placed, policy)
+        _label(fleet, current, balancing.moved, triggers)
         left = _place(fleet, current, left, triggers)
     forced -= sum(_is_kept(stream_id, candidates, current) for stream_id in left)
 
@@ -116,7 +117,12 @@ def _place(
         shares = fair_shares(fleet, fleet.demand)
         placement = Placement(fleet, shares, current, waiting)
         left = squeeze(fleet, shares, placement.within_capacity())
-        for stream_id, cause in placement.made_room.items():
+        made_room = placement.made_room
+        if left and len(fleet.classes) > 1:
+            gathering = Gathering(fleet, shares)
+            left = gathering.place(left)
+            made_room |= gathering.made_room
+        for stream_id, cause in made_room.items():
             triggers.setdefault(stream_id, triggers[cause])
         if len(left) == len(waiting):
             return left

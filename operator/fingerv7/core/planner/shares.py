@@ -34,10 +34,11 @@ class Shares:
     ceilings: list[int]
 
 
-def fair_shares(fleet: Fleet, demand: Sequence[int]) -> Shares:
+def fair_shares(fleet: Fleet, demand: Sequence[int], *, spare: bool = True) -> Shares:
     """Share `demand` (weight by class) among the open workers.
 
-    Where rounding leaves a choice, who has more keeps it.
+    Rounded parts differ by one stream at most, and `spare` lets who has that stream already keep it, so that it need
+    not move; otherwise it goes strictly by largest remainder, and nothing but the quota counts as fair.
     """
     by_kinds: dict[frozenset[int], int] = {}
     for c, weight in enumerate(demand):
@@ -48,29 +49,32 @@ def fair_shares(fleet: Fleet, demand: Sequence[int]) -> Shares:
     n = len(fleet.names)
     shares = Shares([0.0] * n, [0] * n, [0] * n, [0] * n)
     for kinds, weight in levels(by_kinds, capacity):
-        _round(fleet, shares, [i for k in sorted(kinds) for i in fleet.members[k]], weight)
+        _round(fleet, shares, [i for k in sorted(kinds) for i in fleet.members[k]], weight, spare)
+    if not spare:
+        return Shares(shares.loads, shares.quotas, shares.quotas, shares.quotas)
     return shares
 
 
-def _round(fleet: Fleet, shares: Shares, workers: list[int], weight: int) -> None:
-    """Largest remainder over workers that share `weight` at one load."""
+def _round(fleet: Fleet, shares: Shares, workers: list[int], weight: int, spare: bool) -> None:
+    """Largest remainder over workers that share `weight` at one load, in multiples of what all weights share."""
     total = sum(fleet.capacity[i] for i in workers)
     weight = min(weight, total)
-    left = weight
+    unit, capacity = fleet.unit, fleet.capacity
+    left = weight // unit
     remainders = {}
     for i in workers:
-        floor, remainder = divmod(weight * fleet.capacity[i], total)
+        floor, remainder = divmod(weight * capacity[i], total * unit)
         shares.loads[i] = weight / total
-        shares.floors[i] = shares.quotas[i] = shares.ceilings[i] = floor
+        shares.floors[i] = shares.quotas[i] = shares.ceilings[i] = floor * unit
         left -= floor
-        if remainder:
+        if remainder and (floor + 1) * unit <= capacity[i]:
             remainders[i] = remainder
-            shares.ceilings[i] += 1
-    if left:
+            shares.ceilings[i] += unit
+    if left > 0:
         used, floors = fleet.used, shares.floors
-        ranking = sorted(remainders, key=lambda i: (used[i] <= floors[i], -remainders[i], i))
+        ranking = sorted(remainders, key=lambda i: (spare and used[i] <= floors[i], -remainders[i], i))
         for i in ranking[:left]:
-            shares.quotas[i] += 1
+            shares.quotas[i] += unit
 
 
 def levels(demand: Mapping[frozenset[int], int], capacity: Sequence[int]) -> list[tuple[frozenset[int], int]]:
