@@ -55,9 +55,8 @@ class Story:
         streams = len(fleet.table.active_ids())
         sizes = capacities(streams)
         screen.headline(f"1. {len(sizes)} workers share {streams} streams")
-        screen.say(
-            f"Each worker is a sidecar and a process that plays FingerV7. Capacities: {', '.join(map(str, sizes))}."
-        )
+        screen.say("Each worker is a sidecar and a process that plays FingerV7.")
+        screen.say(f"Their capacities: {', '.join(map(str, sizes))}.")
         for number, size in enumerate(sizes, start=1):
             fleet.start_worker(f"fingerv7-{number:03}", size)
         fleet.wait_for(
