@@ -313,6 +313,8 @@ class StreamPoolStatus(Model):
     """How many rows are quarantined for which reason."""
     quarantined_examples: ReasonExamples | None = None
     """A few ids of quarantined rows for each reason."""
+    confirmed_source_change: ShortText | None = None
+    """The last change of the source that the annotation confirmed; it is not confirmed by the same value again."""
     source_identity: Text | None = None
     """Which database the streams were last read from, as a hash: another one is a change that asks for
     confirmation."""

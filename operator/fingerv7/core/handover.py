@@ -54,6 +54,9 @@ class Holder:
     free_through: int = NOT_PROVEN
     """Revoked entries up to this epoch are proven to have stopped: by an acknowledgement of the present holder,
     or by a Lease read *after* that epoch was stored which showed a release or T of silence."""
+    claimed_epoch: int = 0
+    """The highest epoch that its sidecar says it has seen. Above the stored one only after a restored backup: the
+    sidecar follows again as soon as it is given a higher one."""
     accepts: bool = False
     """Whether it may be granted anything now: alive, stamped, acknowledging, not draining, not backed off."""
     unknown: Assignment | None = None
@@ -152,7 +155,7 @@ def _next(
         # The stamp comes first and alone: from here on a write of an older leader is refused.
         return Write(worker.name, replace(stored, leader_epoch=leader_epoch))
 
-    epoch = stored.epoch + 1
+    epoch = max(stored.epoch, holder.claimed_epoch) + 1
     changes: list[Change] = []
     grants: dict[str, Grant] = {}
     revoking = dict(stored.revoking)
@@ -184,7 +187,7 @@ def _next(
             changes.append(Change(Action.GRANT, stream.id, epoch, token, reason))
 
     runs_differently = any(change.action is not Action.CLEAR for change in changes)
-    if holder.unknown is not None:
+    if holder.unknown is not None or holder.claimed_epoch > stored.epoch:
         # Only a write that is accepted later proves that the one of unknown outcome never will be, and a patch
         # that changes nothing is none: hence always a new epoch.
         runs_differently = True
@@ -203,7 +206,7 @@ def _revoke_reason(stream_id: str, holder: Holder, wanted: Wanted, keepers: Mapp
     if holder.stop_reason:
         return holder.stop_reason
     if stream_id not in wanted.catalog:
-        return "Removed"
+        return wanted.reasons.get(stream_id, "Removed")
     if keepers.get(stream_id, name) != name:
         return "DoubleHeld"
     target = wanted.target.get(stream_id)

@@ -102,12 +102,13 @@ def vacated(
 ) -> str:
     """Whether a Lease, read consistently after a revoke was stored, proves that the worker stopped.
 
-    `seen` is the watch's observation, `probed` that of these direct reads, which includes `lease`. Answers the
-    reason, or "" when nothing is proven. From this moment on whoever runs the worker must first get a renewal
-    accepted and then read the FingerWorker, and will find the revoke there.
+    `seen` is the watch's observation, `probed` that of these direct reads, which includes `lease`; `now` is when the
+    read began. Answers the reason, or "" when nothing is proven. From this moment on whoever runs the worker must
+    first get a renewal accepted and then read the FingerWorker, and will find the revoke there.
     """
     if lease is not None and lease.shows_release(worker.uid):
         return "released"
+    t_s = max(t_s, lease.duration_ms / 1000) if lease else t_s
     for observation in (seen, probed):
         if observation.same_heartbeat(lease) and now - observation.since >= t_s:
             return "takeover"

@@ -117,8 +117,17 @@ class Lease:
     report: str = ""
     register: str = ""
 
-    def acknowledged_epoch(self, worker_uid: str) -> int | None:
-        """The epoch that the present holder runs of this very FingerWorker, if it says so."""
+    def acknowledged_epoch(self, worker: Worker) -> int | None:
+        """The epoch that the present holder runs of this very FingerWorker, if it says so.
+
+        An epoch above the stored one is none: it speaks of a state that a restored backup has undone, in which
+        other streams had those epochs.
+        """
+        claimed = self.claimed_epoch(worker.uid)
+        return None if claimed is None or claimed > worker.assignment.epoch else claimed
+
+    def claimed_epoch(self, worker_uid: str) -> int | None:
+        """The epoch in the present holder's acknowledgement of this FingerWorker, whatever it is worth."""
         applied = self.applied
         if applied and self.holder and applied.worker_uid == worker_uid and applied.incarnation == self.holder:
             return applied.epoch

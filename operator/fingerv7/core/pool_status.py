@@ -51,7 +51,8 @@ class PoolView:
     balanced: bool
     cooling_down: bool
     source: SourceView
-    starting: bool
+    starting: str
+    """What a new leader still waits for; empty when it is at work."""
     paused: bool
     deleting: bool
     held: int = 0
@@ -105,11 +106,9 @@ def pool_status(view: PoolView) -> Json:
 
 def _ready(view: PoolView, reasons: Mapping[str, int]) -> Condition:
     if view.deleting:
-        return Condition(
-            "Ready", False, "Draining", f"being deleted; {view.assigned} streams to hand back"
-        )
+        return Condition("Ready", False, "Draining", f"being deleted; {view.assigned} streams to hand back")
     if view.starting:
-        return Condition("Ready", False, "Starting", "a new leader waits until no older one can still write")
+        return Condition("Ready", False, "Starting", view.starting)
     if not view.workers:
         return Condition("Ready", False, "NoWorkers", "no FingerWorker refers to this pool")
     if not view.ready:
@@ -176,9 +175,7 @@ def _held(view: PoolView) -> Condition:
         return Condition("TakeoverHeld", False, "NotHeld", "")
     message = f"{view.held} of {view.workers} workers went silent at once; takeovers "
     if view.release_in_s > 0:
-        return Condition(
-            "TakeoverHeld", True, "MassFailure", f"{message}are held for {view.release_in_s:.0f} s"
-        )
+        return Condition("TakeoverHeld", True, "MassFailure", f"{message}are held for {view.release_in_s:.0f} s")
     return Condition("TakeoverHeld", True, "Releasing", f"{message}proceed at a bounded rate")
 
 

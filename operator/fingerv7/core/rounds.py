@@ -7,16 +7,20 @@ act (it gives everybody a fresh T), never less safe.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from fingerv7.contract import Timing
-from fingerv7.core.handover import NOT_PROVEN, Action, Holder, Wanted, Write, held_streams, step
+from fingerv7.core.doubt import Doubts
+from fingerv7.core.handover import NOT_PROVEN, Action, Holder, Wanted, Write, step
 from fingerv7.core.liveness import Health, Observation, Verdict, judge, takeover_after_s
 from fingerv7.core.model import Assignment, Grant, Lease, Stream, Token, Worker
 from fingerv7.core.planner import Candidate, Plan, Policy, plan
 from fingerv7.core.standing import Facts, Standing, standing
 from fingerv7.core.takeover import Deaths, MassFailure, Takeovers
 
+BALANCING = frozenset({"Imbalance", "NewWorker"})
+"""Triggers of moves that nobody needs; they are what the cooldown is for."""
 NO_PLAN = Plan(
     target={},
     moves=(),
@@ -52,6 +56,11 @@ class World:
     observations: Mapping[str, Observation]
     unknown: Mapping[str, Assignment]
     proven: Mapping[str, int]
+    """Up to which epoch a direct read of its Lease has proven that a worker stopped."""
+    confirmed: AbstractSet[str]
+    """Workers whose silence a direct read of their Lease has confirmed: the watch is not what is silent."""
+    unreadable: AbstractSet[str]
+    """FingerWorkers of the namespace that cannot be understood: who knows what they hold."""
     catalog: Mapping[str, Stream] | None
     """None while the source was never read: what is held stays in force."""
     rules: Rules
@@ -67,13 +76,7 @@ class Memory:
     deaths: Deaths = field(default_factory=Deaths)
     intended: dict[str, str] = field(default_factory=dict)
     """Stream → worker, for streams on their way: a hand-over that has begun counts as done."""
-    vouched: set[str] = field(default_factory=set)
-    """Streams that this leader itself saw stopped and cleared: nobody can be running them."""
-    suspects: dict[tuple[str, str, str], float] = field(default_factory=dict)
-    """(Worker, its UID, holder of its Lease) → since when it has not said what it runs."""
-    ghosts: dict[str, tuple[frozenset[str], float]] = field(default_factory=dict)
-    """UID of a vanished FingerWorker → what it held, and until when somebody may run that."""
-    known: dict[str, Worker] = field(default_factory=dict)
+    doubts: Doubts = field(default_factory=Doubts)
     draining: dict[str, float] = field(default_factory=dict)
     """Worker → since when it drains."""
     first_accept: float | None = None
@@ -85,9 +88,9 @@ class Memory:
         """A write was stored."""
         for change in write.changes:
             if change.action is Action.CLEAR:
-                self.vouched.add(change.stream)
+                self.doubts.vouched.add(change.stream)
             elif change.action is Action.GRANT:
-                self.vouched.discard(change.stream)
+                self.doubts.vouched.discard(change.stream)
                 self.deaths.granted(write.worker, change.stream, now)
 
 
@@ -105,6 +108,8 @@ class Decision:
     """Stream and reason, for every stream of the catalog that nobody was given."""
     to_probe: list[tuple[Worker, float]]
     """Workers whose Lease is to be read directly, each with its T."""
+    to_confirm: list[str]
+    """Silent workers whose Lease is to be read directly before they are taken over."""
     newly_taken: frozenset[str]
     balances: bool
     """Whether the writes begin a round of balancing moves."""
@@ -126,10 +131,13 @@ def decide(world: World, memory: Memory, *, now: float, next_token: Callable[[],
         )
         for name, worker in world.workers.items()
     }
-    _note_vanished(world, memory, t_s, now)
+    memory.doubts.look(world.workers, world.leases, world.observations, world.unknown, rules.timing, now)
+    holding = frozenset(n for n, worker in world.workers.items() if not worker.assignment.empty or n in world.unknown)
     taken_before = frozenset(memory.takeovers.taken)
-    taken = memory.takeovers.decide(health, rules.mass_failure, t_s, now)
-    newly_taken = taken - taken_before
+    taken = memory.takeovers.decide(
+        health, holding=holding, confirmed=world.confirmed, policy=rules.mass_failure, t_s=t_s, now=now
+    )
+    newly_taken = (taken - taken_before) & holding
     for name in sorted(newly_taken):
         memory.deaths.died(name, window_s=2 * t_s, now=now)
     memory.deaths.survived(4 * t_s, now)
@@ -149,7 +157,7 @@ def decide(world: World, memory: Memory, *, now: float, next_token: Callable[[],
     }
     standings = {name: standing(each) for name, each in facts.items()}
     holders = _holders(world, memory, standings, now)
-    catalog = _catalog(world, memory)
+    catalog = _catalog(world, memory, now)
 
     if not world.barrier_passed:
         stamps = step(
@@ -160,12 +168,22 @@ def decide(world: World, memory: Memory, *, now: float, next_token: Callable[[],
             may_grant=lambda _: False,
         )
         return Decision(
-            stamps, facts, standings, health, NO_PLAN, catalog, [], [], newly_taken, balances=False, may_balance=False
+            stamps,
+            facts,
+            standings,
+            health,
+            NO_PLAN,
+            catalog,
+            unassigned=[],
+            to_probe=[],
+            to_confirm=memory.takeovers.unconfirmed,
+            newly_taken=newly_taken,
+            balances=False,
+            may_balance=False,
         )
 
-    suspects = _suspects(world, memory, t_s, now)
     settled = not (
-        suspects
+        memory.doubts.doubtful
         or world.unknown
         or any(h.verdict in {Verdict.LATE, Verdict.SILENT} and n not in taken for n, h in health.items())
         or any(worker.assignment.revoking for n, worker in world.workers.items() if n not in taken)
@@ -177,16 +195,16 @@ def decide(world: World, memory: Memory, *, now: float, next_token: Callable[[],
     planned = _plan(world, memory, standings, catalog, may_balance=may_balance)
     unplaced = {u.stream: u.reason for u in planned.unplaced}
     reasons = {**unplaced, **{move.stream: str(move.trigger) for move in planned.moves}}
-    ghosts = frozenset(i for ids, _ in memory.ghosts.values() for i in ids)
+    reasons.update(dict.fromkeys(memory.deaths.poison(now), "SuspectedPoison"))
 
     writes = step(
         holders,
         Wanted(catalog, planned.target, reasons),
         leader_epoch=world.leader_epoch,
         next_token=next_token,
-        may_grant=lambda i: (not suspects or i in memory.vouched) and i not in ghosts,
+        may_grant=lambda i: not world.unreadable and memory.doubts.may_grant(i),
     )
-    balances = any(move.trigger in {"Imbalance", "NewWorker"} for move in planned.moves) and bool(writes)
+    balances = any(move.trigger in BALANCING for move in planned.moves) and bool(writes)
     memory.intended = _intentions(world, memory, planned)
     return Decision(
         writes=writes,
@@ -195,13 +213,14 @@ def decide(world: World, memory: Memory, *, now: float, next_token: Callable[[],
         health=health,
         plan=planned,
         catalog=catalog,
-        unassigned=_unassigned(world, memory, catalog, unplaced),
+        unassigned=_unassigned(world, memory, catalog, unplaced, now),
         to_probe=[
             (worker, facts[name].takeover_s)
             for name, worker in sorted(world.workers.items())
             if standings[name].stop
             and any(e > holders[name].free_through for e in worker.assignment.revoking.values())
         ],
+        to_confirm=memory.takeovers.unconfirmed,
         newly_taken=newly_taken,
         balances=balances,
         may_balance=may_balance,
@@ -213,13 +232,13 @@ def held_catalog(workers: Iterable[Worker]) -> dict[str, Stream]:
     return {i: grant.stream for worker in workers for i, grant in worker.assignment.grants.items()}
 
 
-def _catalog(world: World, memory: Memory) -> Mapping[str, Stream]:
+def _catalog(world: World, memory: Memory, now: float) -> Mapping[str, Stream]:
     if world.rules.deleting:
         return {}
     if world.catalog is None:
         memory.seen_held.update(held_catalog(world.workers.values()))
     catalog = memory.seen_held if world.catalog is None else world.catalog
-    poison = memory.deaths.poison()
+    poison = memory.deaths.poison(now)
     return {i: stream for i, stream in catalog.items() if i not in poison} if poison else catalog
 
 
@@ -228,7 +247,7 @@ def _holders(world: World, memory: Memory, standings: Mapping[str, Standing], no
     cold = _cold_start(world, memory, standings, now)
     for name, worker in world.workers.items():
         lease, stands = world.leases.get(name), standings[name]
-        acknowledged = lease.acknowledged_epoch(worker.uid) if lease and lease.pool == worker.pool else None
+        acknowledged = lease.acknowledged_epoch(worker) if lease else None
         if stands.draining:
             memory.draining.setdefault(name, now)
         else:
@@ -239,6 +258,7 @@ def _holders(world: World, memory: Memory, standings: Mapping[str, Standing], no
             free_through=max(
                 NOT_PROVEN if acknowledged is None else acknowledged, world.proven.get(name, NOT_PROVEN)
             ),
+            claimed_epoch=(lease.claimed_epoch(worker.uid) or 0) if lease else 0,
             accepts=stands.accepts and not cold,
             unknown=world.unknown.get(name),
             keeps_unplaced=stands.draining and drains_s < world.rules.drain_timeout_s,
@@ -326,52 +346,11 @@ def _intentions(world: World, memory: Memory, planned: Plan) -> dict[str, str]:
     return intended
 
 
-def _suspects(world: World, memory: Memory, t_s: float, now: float) -> bool:
-    """Whether some live Lease's worker may run anything, because it has not said what it runs.
-
-    A restored backup or a recreated FingerWorker leaves a sidecar that mirrors what no object says any more.
-    """
-    suspects: dict[tuple[str, str, str], float] = {}
-    for name, lease in world.leases.items():
-        worker = world.workers.get(name)
-        uid = worker.uid if worker else ""
-        if not lease.holder or now - world.observations[name].since >= t_s:
-            continue
-        if worker and (lease.acknowledged_epoch(uid) is not None or lease.shows_release(uid)):
-            continue
-        key = (name, uid, lease.holder)
-        suspects[key] = memory.suspects.get(key, now)
-    memory.suspects = suspects
-    return any(now - since < t_s for since in suspects.values())
-
-
-def _note_vanished(world: World, memory: Memory, t_s: float, now: float) -> None:
-    """A FingerWorker that vanished with streams (its finalizer was stripped) may still run them for T."""
-    for name, worker in memory.known.items():
-        present = world.workers.get(name)
-        if (present is None or present.uid != worker.uid) and not worker.assignment.empty:
-            ids = frozenset((*worker.assignment.grants, *worker.assignment.revoking))
-            memory.ghosts[worker.uid] = (ids, now + t_s)
-    memory.known = dict(world.workers)
-    memory.ghosts = {uid: ghost for uid, ghost in memory.ghosts.items() if ghost[1] > now}
-
-
 def _unassigned(
-    world: World, memory: Memory, catalog: Mapping[str, Stream], unplaced: Mapping[str, str]
+    world: World, memory: Memory, catalog: Mapping[str, Stream], unplaced: Mapping[str, str], now: float
 ) -> list[tuple[str, str]]:
     granted = {i for worker in world.workers.values() for i in worker.assignment.grants}
     # Whatever has a place and is not there yet waits for its last holder, or for the one that may run anything.
     found = [(i, unplaced.get(i, "HandoverPending")) for i in sorted(catalog.keys() - granted)]
-    found += [(i, "SuspectedPoison") for i in sorted(memory.deaths.poison())]
+    found += [(i, "SuspectedPoison") for i in sorted(memory.deaths.poison(now))]
     return found
-
-
-__all__ = [
-    "Decision",
-    "Memory",
-    "Rules",
-    "World",
-    "decide",
-    "held_catalog",
-    "held_streams",
-]

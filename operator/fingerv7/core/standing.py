@@ -115,7 +115,7 @@ def _unregistered(facts: Facts) -> Standing | None:
 
 
 def _unacknowledged(facts: Facts) -> Standing | None:
-    if facts.lease and facts.lease.acknowledged_epoch(facts.worker.uid) is not None:
+    if facts.lease and facts.lease.acknowledged_epoch(facts.worker) is not None:
         return None
     return Standing("NotAcknowledged", "its sidecar has not yet said what the worker runs")
 

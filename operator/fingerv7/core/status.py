@@ -40,7 +40,7 @@ def worker_status(facts: Facts, standing: Standing, *, share: int | None, timing
     `share` is the number of streams that the plan wants on it, None where there is no plan yet.
     """
     worker, lease = facts.worker, facts.lease
-    applied = lease.acknowledged_epoch(worker.uid) if lease else None
+    applied = lease.acknowledged_epoch(worker) if lease else None
     status: Json = {
         "observedGeneration": worker.generation,
         "phase": phase(facts, standing, share),

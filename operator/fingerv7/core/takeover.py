@@ -8,7 +8,8 @@ proceed at a bounded rate afterwards (design section 5). All of this is memory t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from fingerv7.core.liveness import Health, Verdict
@@ -16,6 +17,8 @@ from fingerv7.core.liveness import Health, Verdict
 BACKOFF_FIRST_S = 10.0
 BACKOFF_LAST_S = 600.0
 POISON_DEATHS = 3
+QUARANTINE_S = 1800.0
+"""How long a suspected stream is kept from everybody."""
 MIN_MASS = 2
 """A mass failure is more than this many workers."""
 RATE_PERCENT = 10
@@ -35,23 +38,36 @@ class Takeovers:
     """Which workers were taken over, and whether the brake holds. Times are seconds, monotonic."""
 
     taken: dict[str, float] = field(default_factory=dict)
+    """Worker → when it was taken over, until it is heard again."""
+    unconfirmed: list[str] = field(default_factory=list)
+    """Silent workers whose Lease has to be read directly first: it may be the watch that is silent."""
     held_since: float | None = None
-    last_release: float = 0.0
+    last_release: float = -math.inf
 
-    def decide(self, health: Mapping[str, Health], policy: MassFailure, t_s: float, now: float) -> frozenset[str]:
-        """The workers taken over as of now (those of before included, until they are heard again)."""
+    def decide(
+        self,
+        health: Mapping[str, Health],
+        *,
+        holding: AbstractSet[str],
+        confirmed: AbstractSet[str],
+        policy: MassFailure,
+        t_s: float,
+        now: float,
+    ) -> frozenset[str]:
+        """The workers taken over as of now (those of before included, until they are heard again).
+
+        Only workers that are `holding` streams count for the brake: the long dead, who hold nothing, are no news.
+        `confirmed`: whose silence a direct read has shown.
+        """
         for name in [n for n in self.taken if n not in health or health[n].verdict is Verdict.ALIVE]:
             del self.taken[name]
-        waiting = sorted(n for n, h in health.items() if h.verdict is Verdict.SILENT and n not in self.taken)
-        overdue = [
-            n for n, h in health.items() if h.verdict in {Verdict.SILENT, Verdict.LATE} and n not in self.taken
-        ]
-        recent = [n for n, at in self.taken.items() if now - at < t_s]
-        known = sum(1 for h in health.values() if h.verdict is not Verdict.ABSENT) - len(self.taken) + len(recent)
-        gone = len(overdue) + len(recent)
-        mass = gone > MIN_MASS and gone * 100 > policy.threshold_percent * known
-
-        if not waiting or not mass:
+        silent = sorted(n for n, h in health.items() if h.verdict is Verdict.SILENT and n not in self.taken)
+        for name in silent:
+            if name not in holding:
+                self.taken[name] = -math.inf
+        waiting = [n for n in silent if n in holding and (n in confirmed or health[n].reason == "PoolMismatch")]
+        self.unconfirmed = [n for n in silent if n in holding and n not in waiting]
+        if not waiting or not self._mass(health, holding, policy, t_s, now):
             self.held_since = None
             allowed = waiting
         else:
@@ -59,11 +75,22 @@ class Takeovers:
                 self.held_since = now
             allowed = []
             if now - self.held_since >= policy.max_hold_s and now - self.last_release >= t_s / 4:
-                allowed = waiting[: max(1, math.ceil(known * RATE_PERCENT / 100))]
+                allowed = waiting[: max(1, math.ceil(len(health) * RATE_PERCENT / 100))]
                 self.last_release = now
         for name in allowed:
             self.taken[name] = now
         return frozenset(self.taken)
+
+    def _mass(
+        self, health: Mapping[str, Health], holding: AbstractSet[str], policy: MassFailure, t_s: float, now: float
+    ) -> bool:
+        # Who is late is on the way to silence: counting only the silent would let the first of a mass go.
+        late = {Verdict.SILENT, Verdict.LATE}
+        overdue = sum(1 for n, h in health.items() if h.verdict in late and n in holding and n not in self.taken)
+        recent = sum(1 for at in self.taken.values() if now - at < t_s)
+        alive = sum(1 for h in health.values() if h.verdict is Verdict.ALIVE)
+        gone = overdue + recent
+        return gone > MIN_MASS and gone * 100 > policy.threshold_percent * (alive + gone)
 
 
 @dataclass(slots=True)
@@ -74,8 +101,8 @@ class Deaths:
     last: dict[str, float] = field(default_factory=dict)
     gained: dict[str, dict[str, float]] = field(default_factory=dict)
     """Worker → stream → when it was granted, for grants that are still recent."""
-    victims: dict[str, set[str]] = field(default_factory=dict)
-    """Stream → workers that died shortly after gaining it."""
+    victims: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Stream → workers that died shortly after gaining it, and when."""
 
     def granted(self, worker: str, stream: str, now: float) -> None:
         self.gained.setdefault(worker, {})[stream] = now
@@ -88,7 +115,7 @@ class Deaths:
         self.last[worker] = now
         for stream, at in self.gained.pop(worker, {}).items():
             if now - at <= window_s:
-                self.victims.setdefault(stream, set()).add(worker)
+                self.victims.setdefault(stream, {})[worker] = now
 
     def backing_off_s(self, worker: str, now: float) -> float:
         """Seconds until the worker is eligible again; 0 when it is."""
@@ -101,17 +128,19 @@ class Deaths:
     def survived(self, window_s: float, now: float) -> None:
         """Forget what is no longer recent: a stream whose worker outlived the window is innocent."""
         for worker, streams in list(self.gained.items()):
-            for stream, at in list(streams.items()):
-                if now - at > window_s:
-                    del streams[stream]
-                    self.victims.pop(stream, None)
+            for stream in [i for i, at in streams.items() if now - at > window_s]:
+                del streams[stream]
+                self.victims.pop(stream, None)
             if not streams:
                 del self.gained[worker]
+        for stream, deaths in list(self.victims.items()):
+            if now - max(deaths.values()) > QUARANTINE_S:
+                del self.victims[stream]
 
-    def poison(self) -> frozenset[str]:
-        """Streams that three workers died of."""
-        return frozenset(s for s, workers in self.victims.items() if len(workers) >= POISON_DEATHS)
-
-    def pardon(self, streams: Iterable[str]) -> None:
-        for stream in streams:
-            self.victims.pop(stream, None)
+    def poison(self, now: float) -> frozenset[str]:
+        """Streams that three workers died of lately. After a while they get another chance."""
+        return frozenset(
+            stream
+            for stream, deaths in self.victims.items()
+            if len(deaths) >= POISON_DEATHS and now - max(deaths.values()) <= QUARANTINE_S
+        )

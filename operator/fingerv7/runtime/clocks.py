@@ -13,9 +13,18 @@ def utc_timestamp() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def seconds_since(timestamp: str) -> float:
+    """How long ago, by the wall clock; infinite for what is no timestamp. For policy, never for safety."""
+    try:
+        return (datetime.now(UTC) - datetime.fromisoformat(timestamp)).total_seconds()
+    except ValueError:
+        return float("inf")
+
+
 @dataclass(frozen=True, slots=True)
 class Clocks:
     """Seconds for decisions, never wall clock; RFC 3339 in UTC for what people read."""
 
     monotonic: Callable[[], float] = time.monotonic
     timestamp: Callable[[], str] = utc_timestamp
+    since: Callable[[str], float] = seconds_since

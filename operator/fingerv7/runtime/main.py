@@ -12,6 +12,7 @@ import logging
 import os
 import signal
 import sys
+from typing import Any
 
 import kopf
 
@@ -70,12 +71,12 @@ async def serve(settings: Settings, credentials: Credentials) -> int:
         try:
             await serve_health(settings.listen, fleets, election, stack)
             acquiring = asyncio.create_task(_take_office(election, fleets))
-            await asyncio.wait({stopping, acquiring}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({stopping, acquiring, *watching}, return_when=asyncio.FIRST_COMPLETED)
             if not acquiring.done():
                 acquiring.cancel()
-                return 0
+                return _status_of({stopping, *watching})
             term = Term(acquiring.result(), may_write=lambda: election.may_write)
-            return await _in_office(settings, credentials, api, fleets, election, term, clocks, stopping)
+            return await _in_office(settings, credentials, api, fleets, election, term, clocks, {stopping, *watching})
         finally:
             for task in (*watching, stopping):
                 task.cancel()
@@ -103,9 +104,9 @@ async def _in_office(
     election: Election,
     term: Term,
     clocks: Clocks,
-    stopping: asyncio.Task[bool],
+    outside: set[asyncio.Task[Any]],
 ) -> int:
-    """One term: from the election to the release of the Lease."""
+    """One term: from the election to the release of the Lease. Ends when one of the tasks `outside` does."""
     holding = asyncio.create_task(election.hold())
     recorder = EventRecorder(api)
     try:
@@ -127,16 +128,14 @@ async def _in_office(
             )
         )
         try:
-            await asyncio.wait({stopping, superseded, serving}, return_when=asyncio.FIRST_COMPLETED)
+            tasks = {*outside, superseded, serving, strays}
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             if superseded.done():
                 os._exit(EXIT_SUPERSEDED)  # before anything else is written
-            if serving.done() and not stopping.done():
-                log.critical("kopf ended", exc_info=serving.exception())
-                return 1
             await pools.stop()
             stop_kopf.set()
             await asyncio.wait({serving}, timeout=5.0)
-            return 0
+            return _status_of({*outside, strays})
         finally:
             for task in (strays, superseded, serving):
                 task.cancel()
@@ -145,6 +144,15 @@ async def _in_office(
         holding.cancel()
         await recorder.close()
         await election.release()
+
+
+def _status_of(tasks: set[asyncio.Task[Any]]) -> int:
+    """0 after a signal; 1 when a task ended that never should, which Kubernetes answers with a new process."""
+    ended = [task for task in tasks if task.done() and not task.cancelled()]
+    broken = [error for task in ended if (error := task.exception())]
+    for error in broken:
+        log.critical("a task that never ends has failed", exc_info=error)
+    return 0 if ended and not broken else 1
 
 
 async def _catch_up(fleet: Fleet) -> None:

@@ -9,20 +9,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine
 from typing import Any
 
 from fingerv7.adapters.kube.api import KubeApi
 from fingerv7.adapters.kube.events import EventRecorder
 from fingerv7.adapters.postgres.source import SourceState
 from fingerv7.api.streampool import Registration, StreamPool
-from fingerv7.contract import CONFIRM_SOURCE
-from fingerv7.core import brake
 from fingerv7.core.catalog import Snapshot
-from fingerv7.core.model import Stream
 from fingerv7.core.planner import Policy
-from fingerv7.core.rounds import Decision, Memory, Rules, World, decide, held_catalog
+from fingerv7.core.rounds import BALANCING, Decision, Memory, Rules, World, decide, held_catalog
 from fingerv7.core.takeover import MassFailure
+from fingerv7.runtime.catalog import PoolCatalog
 from fingerv7.runtime.clocks import Clocks
 from fingerv7.runtime.fleet import Fleet, PoolKey
 from fingerv7.runtime.prober import Prober
@@ -42,6 +40,14 @@ AT_ONCE = 50
 """Writes besides assignments in one round, so that they never keep a takeover waiting for long."""
 
 
+def _remembered(pool: StreamPool, clocks: Clocks) -> Memory:
+    """A cooldown that began under another leader goes on."""
+    memory, last = Memory(), pool.status.last_rebalance
+    if last and last.reason in BALANCING:
+        memory.last_balance = clocks.monotonic() - max(0.0, clocks.since(last.time))
+    return memory
+
+
 class PoolLoop:
     """One pool in one term of leadership."""
 
@@ -59,21 +65,19 @@ class PoolLoop:
         self.key = key
         self.pool = pool
         namespace, _ = key
-        self._api = api
         self._fleet = fleet
         self._term = term
         self._clocks = clocks
-        self._memory = Memory()
+        self._memory = _remembered(pool, clocks)
         self._publisher = Publisher(api, fleet, term, namespace=namespace)
         self._prober = Prober(api, fleet, namespace=namespace, clock=clocks.monotonic)
-        self._registrar = Registrar(api, fleet, term, recorder, namespace=namespace, clock=clocks.monotonic)
+        self._registrar = Registrar(api, fleet, term, recorder, namespace=namespace, clocks=clocks)
         self._reporter = Reporter(api, self._publisher, term, recorder, key=key, clocks=clocks)
         self._wake = asyncio.Event()
         self._barrier_passed = False
-        self._source_state: SourceState | None = None
-        self._snapshot: Snapshot | None = None
-        self._brake_state = brake.BrakeState()
-        self._verdict: brake.Verdict | None = None
+        self._catalog = PoolCatalog(pool)
+        self._chores: asyncio.Task[None] | None = None
+        self._acknowledged: dict[str, int] = {}
         self.finished = asyncio.Event()
         """Set when the pool is being deleted and nothing is held any more."""
 
@@ -86,12 +90,12 @@ class PoolLoop:
         self.wake()
 
     def took_snapshot(self, snapshot: Snapshot, counts: bool) -> None:
-        self._snapshot = snapshot
+        self._catalog.snapshot = snapshot
         self._judge_source(counts=counts)
         self.wake()
 
     def source_changed(self, state: SourceState) -> None:
-        self._source_state = state
+        self._catalog.state = state
         self.wake()
 
     def wake(self) -> None:
@@ -120,6 +124,9 @@ class PoolLoop:
                             await self._wake.wait()
         finally:
             self._fleet.unlisten(self.key)
+            if self._chores:
+                self._chores.cancel()
+                await asyncio.gather(self._chores, return_exceptions=True)
             await self._publisher.stop()
 
     async def _round(self) -> float:
@@ -131,24 +138,60 @@ class PoolLoop:
             world = self._gather()
         now = self._clocks.monotonic()
         decision = decide(world, self._memory, now=now, next_token=self._term.next_token)
-        for name in sorted(decision.newly_taken):
-            log.warning("takeover", extra={"worker": name, "reason": decision.standings[name].message})
+        self._tell(world, decision)
         accepted = await self._publisher.publish(
             decision.writes, world.workers, self._reporter.with_assignment(world.rules.timing)
         )
         now = self._clocks.monotonic()
         for write in accepted:
             self._memory.accepted(write, now)
-        if decision.balances and accepted:
+            await self._reporter.double_held(world.workers[write.worker], write)
+        if decision.balances and len(accepted) >= len(decision.writes):
+            # Otherwise some of the moves were not begun: the next round asks for them again.
             self._memory.last_balance = now
         if accepted:
             self._reporter.moved(decision)
+        confirmed = await self._prober.confirm(world.workers[name] for name in decision.to_confirm)
         proven = await self._prober.probe(decision.to_probe)
+        moving = bool(accepted) or confirmed or proven
+        self._do_chores(world, decision, moving=moving)
+        return 0.0 if moving else self._patience(world, decision)
+
+    def _do_chores(self, world: World, decision: Decision, *, moving: bool) -> None:
+        """Everything that no stream waits for, beside the rounds, so that none of it ever delays one."""
+        if self._chores is not None and self._chores.done():
+            finished, self._chores = self._chores, None
+            finished.result()
+        if self._chores is None:
+            self._chores = asyncio.create_task(self._chore(world, decision, moving=moving))
+
+    async def _chore(self, world: World, decision: Decision, *, moving: bool) -> None:
         await self._tend(world, decision)
-        if not accepted and not proven:
+        if not moving:
             # Shown when the round has settled: a status in between would be rewritten within milliseconds.
-            await self._show(world, decision)
-        return 0.0 if accepted or proven else self._patience(world, decision)
+            await self._reporter.show(self.pool, world, decision, memory=self._memory, catalog=self._catalog)
+
+    def _tell(self, world: World, decision: Decision) -> None:
+        """The log lines that no write of ours tells: takeovers, and acknowledgements by the workers."""
+        for name in sorted(decision.newly_taken):
+            assignment = world.workers[name].assignment
+            log.warning(
+                "takeover",
+                extra={
+                    "worker": name,
+                    "epoch": assignment.epoch,
+                    "streams": len(assignment.grants),
+                    "reason": decision.standings[name].message,
+                },
+            )
+        for name, worker in world.workers.items():
+            lease = world.leases.get(name)
+            epoch = lease.acknowledged_epoch(worker) if lease else None
+            if epoch is not None and epoch != self._acknowledged.get(worker.uid):
+                self._acknowledged[worker.uid] = epoch
+                log.info(
+                    "acknowledged", extra={"worker": name, "epoch": epoch, "incarnation": lease and lease.holder}
+                )
 
     def _barrier(self, world: World) -> bool:
         """Whether no older leader can write any more and every worker is known (design section 4, "Leaders").
@@ -157,7 +200,7 @@ class PoolLoop:
         the last of these writes, nothing unstamped can have been created before them.
         """
         stamped = all(worker.assignment.leader_epoch == self._term.leader_epoch for worker in world.workers.values())
-        return stamped and self._fleet.workers.version >= self._publisher.last_stamp
+        return stamped and not world.unreadable and self._fleet.workers.version >= self._publisher.last_stamp
 
     def _gather(self) -> World:
         namespace, _ = self.key
@@ -167,6 +210,8 @@ class PoolLoop:
             lease = self._fleet.lease(namespace, name)
             if lease:
                 leases[name] = lease
+        for worker in workers.values():
+            self._term.check(worker)
         unknown = {
             name: attempt for name, w in workers.items() if (attempt := self._publisher.unknown(w)) is not None
         }
@@ -176,33 +221,17 @@ class PoolLoop:
             observations={name: self._fleet.observation(namespace, name) for name in {*workers, *leases}},
             unknown=unknown,
             proven={name: self._prober.proven_epoch(worker) for name, worker in workers.items()},
-            catalog=self._catalog(),
+            catalog=self._catalog.in_force,
             rules=self._rules(),
             leader_epoch=self._term.leader_epoch,
             barrier_passed=self._barrier_passed,
+            confirmed=self._prober.confirmed(),
+            unreadable=frozenset(name for (where, name) in self._fleet.workers.unparsed if where == namespace),
         )
-
-    def _catalog(self) -> Mapping[str, Stream] | None:
-        return self._verdict.catalog if self._verdict else None
 
     def _judge_source(self, *, counts: bool) -> None:
-        """What of the newest snapshot is in force. While the pool is paused, nothing of it is."""
-        if self._snapshot is None or self.pool.spec.paused or not self._barrier_passed:
-            return
-        source = self.pool.spec.source.postgres
-        verdict = brake.judge(
-            self._snapshot,
-            held=held_catalog(self._fleet.workers_of(self.key).values()),
-            held_identity=self.pool.status.source_identity or "",
-            max_shrink_percent=source.max_shrink_percent,
-            confirmations=source.shrink_confirmations,
-            confirmed=self.pool.metadata.annotations.get(CONFIRM_SOURCE, ""),
-            state=self._brake_state,
-            previous=self._verdict.catalog if self._verdict else {},
-            counts=counts,
-        )
-        self._brake_state = verdict.state
-        self._verdict = verdict
+        if self._barrier_passed:
+            self._catalog.judge(self.pool, held_catalog(self._fleet.workers_of(self.key).values()), counts=counts)
 
     def _rules(self) -> Rules:
         spec = self.pool.spec
@@ -231,6 +260,8 @@ class PoolLoop:
         for name, worker in world.workers.items():
             empty = worker.assignment.empty and name not in world.unknown
             expired = decision.health[name].silent_s * 1000 >= spec.liveness.remove_after_ms
+            if not self._registrar.due(name):
+                continue
             if not worker.deleting and (not worker.finalizer or name not in world.leases):
                 work.append(self._registrar.prepare(worker, world.leases.get(name)))
             elif worker.deleting and worker.finalizer and empty:
@@ -238,7 +269,7 @@ class PoolLoop:
             elif worker.created_by_operator and decision.standings[name].stop and expired and empty:
                 work.append(self._registrar.remove(worker))
         for name, lease in world.leases.items():
-            if name in world.workers or lease.pool != self.key[1]:
+            if name in world.workers or lease.pool != self.key[1] or not self._registrar.due(name):
                 continue
             if (now - world.observations[name].since) * 1000 >= spec.liveness.remove_after_ms:
                 work.append(self._registrar.forget(lease))
@@ -252,20 +283,10 @@ class PoolLoop:
         if world.rules.deleting and empty_pool and world.barrier_passed:
             self.finished.set()
 
-    async def _show(self, world: World, decision: Decision) -> None:
-        await self._reporter.show(
-            self.pool,
-            world,
-            decision,
-            memory=self._memory,
-            verdict=self._verdict,
-            snapshot=self._snapshot,
-            source_state=self._source_state,
-        )
-
     def _patience(self, world: World, decision: Decision) -> float:
         """Seconds until a look is due even when nothing happens."""
-        if not world.barrier_passed or world.unknown or decision.to_probe or decision.unassigned:
+        waiting = any(reason == "HandoverPending" for _, reason in decision.unassigned)
+        if not world.barrier_passed or world.unknown or decision.to_probe or decision.to_confirm or waiting:
             return TICK_S
         left = (decision.facts[name].takeover_s - each.silent_s for name, each in decision.health.items())
         return min((seconds for seconds in left if 0 < seconds < RESYNC_S), default=RESYNC_S)

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from fingerv7.adapters.kube.api import KubeApi
-from fingerv7.adapters.kube.errors import ApiError, ApiUnreachable, Conflict, NotFound, OutcomeUnknown
+from fingerv7.adapters.kube.errors import ApiError, Conflict, KubeError, NotFound
 from fingerv7.adapters.kube.events import EventRecorder
 from fingerv7.adapters.kube.resources import SECRETS, STREAMPOOLS
 from fingerv7.adapters.postgres.errors import Reason, SecretError
@@ -69,7 +69,11 @@ class Pools:
 
     async def run_strays(self) -> None:
         """Look after workers whose pool does not exist, until cancelled."""
-        await self._strays.run(self._runners.keys)
+        try:
+            await self._strays.run(self._runners.keys)
+        except SupersededError as error:
+            log.critical("a newer leader is at work, ending: %s", error)
+            self.superseded.set()
 
     async def stop(self) -> None:
         await asyncio.gather(*(runner.stop() for runner in self._runners.values()))
@@ -193,7 +197,7 @@ class _Runner:
             await self._api.merge_patch(path, {"metadata": patch})
         except (Conflict, NotFound):
             pass
-        except (ApiError, ApiUnreachable, OutcomeUnknown) as error:
+        except KubeError as error:
             log.warning("cannot set the finalizer of pool %s/%s: %s", namespace, name, error)
 
 

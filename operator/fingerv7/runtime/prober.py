@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from fingerv7.adapters.kube.api import KubeApi
-from fingerv7.adapters.kube.errors import ApiError, ApiUnreachable, NotFound
+from fingerv7.adapters.kube.errors import KubeError, NotFound
 from fingerv7.adapters.kube.objects import lease_from_json
 from fingerv7.adapters.kube.resources import LEASES
 from fingerv7.core.handover import NOT_PROVEN
 from fingerv7.core.liveness import Observation, observe, vacated
-from fingerv7.core.model import Worker
+from fingerv7.core.model import Lease, Worker
 from fingerv7.runtime.fleet import Fleet
 
 log = logging.getLogger(__name__)
@@ -32,6 +32,12 @@ class _Proof:
     epoch: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    lease: Lease | None
+    """None: it does not exist."""
+
+
 class Prober:
     """The direct reads of one pool, and what they have proven. Times are seconds, monotonic."""
 
@@ -42,6 +48,7 @@ class Prober:
         self._clock = clock
         self._proofs: dict[str, _Proof] = {}
         self._probed: dict[str, Observation] = {}
+        self._confirmed: dict[str, Observation] = {}
         self._next: dict[str, float] = {}
 
     def proven_epoch(self, worker: Worker) -> int:
@@ -49,40 +56,77 @@ class Prober:
         proof = self._proofs.get(worker.name)
         return proof.epoch if proof and proof.uid == worker.uid else NOT_PROVEN
 
+    def confirmed(self) -> frozenset[str]:
+        """Workers whose Lease looks, read directly, just as the watch last showed it: it is not the watch that is
+        silent. Holds until the watch shows something else.
+        """
+        return frozenset(
+            name for name, seen in self._confirmed.items() if seen == self._fleet.observation(self._namespace, name)
+        )
+
+    async def confirm(self, workers: Iterable[Worker]) -> bool:
+        """Read the Leases of silent workers before anything is taken from them; whether one was confirmed."""
+        results = await asyncio.gather(*(self._confirm(worker) for worker in workers if self._due(worker.name)))
+        return any(results)
+
     async def probe(self, workers: Iterable[tuple[Worker, float]]) -> bool:
         """Read the Leases of workers (each with its T) that are due; whether anything new was proven."""
-        now = self._clock()
-        due = [(worker, t_s) for worker, t_s in workers if self._next.get(worker.name, 0.0) <= now]
-        results = await asyncio.gather(*(self._probe(worker, t_s) for worker, t_s in due))
+        results = await asyncio.gather(
+            *(self._probe(worker, t_s) for worker, t_s in workers if self._due(worker.name))
+        )
         return any(results)
+
+    def _due(self, name: str) -> bool:
+        return self._next.get(name, 0.0) <= self._clock()
+
+    async def _confirm(self, worker: Worker) -> bool:
+        seen = self._fleet.observation(self._namespace, worker.name)
+        answer = await self._read(worker.name)
+        if answer is None:
+            return False
+        lease = answer.lease
+        foreign = lease is not None and lease.pool != worker.pool
+        if not foreign and not seen.same_heartbeat(lease):
+            log.warning("the watch of Leases lags behind", extra={"worker": worker.name})
+            return False
+        self._confirmed[worker.name] = seen
+        return True
 
     async def _probe(self, worker: Worker, t_s: float) -> bool:
         epoch = worker.assignment.epoch  # stored before the read below begins
-        try:
-            raw = await self._api.get(LEASES.path(self._namespace, worker.name), timeout_s=TIMEOUT_S)
-            lease = lease_from_json(raw)
-        except NotFound:
-            raw, lease = None, None
-        except (ApiError, ApiUnreachable, ValueError) as error:
-            log.warning("cannot read the Lease of %s: %s", worker.name, error)
+        began = self._clock()
+        answer = await self._read(worker.name)
+        if answer is None:
             return False
-        now = self._clock()
+        lease, now = answer.lease, self._clock()
         self._next[worker.name] = now + min(1.0, t_s / 10)
         probed = self._probed[worker.name] = observe(self._probed.get(worker.name), lease, now)
         seen = self._fleet.observation(self._namespace, worker.name)
-        proof = vacated(worker, lease, seen=seen, probed=probed, t_s=t_s, now=now)
-        if raw is not None and lease is not None and lease.pool:
-            self._fleet.leases.put(raw)
-        if not proof:
+        # Unchanged until the read began is all that it shows: what came after that it cannot have seen.
+        reason = vacated(worker, lease, seen=seen, probed=probed, t_s=t_s, now=began)
+        if not reason:
+            # A worker whose Lease lost its label is not seen by the watch, and may well obey.
+            acknowledged = lease.acknowledged_epoch(worker) if lease else None
+            if acknowledged is None:
+                return False
+            reason, epoch = "acknowledged", acknowledged
+        if epoch <= self.proven_epoch(worker):
             return False
-        log.info(
-            proof,
-            extra={
-                "worker": worker.name,
-                "epoch": epoch,
-                "streams": len(worker.assignment.revoking),
-                "reason": proof,
-            },
-        )
         self._proofs[worker.name] = _Proof(worker.uid, epoch)
+        streams = sum(1 for at in worker.assignment.revoking.values() if at <= epoch)
+        log.info(reason, extra={"worker": worker.name, "epoch": epoch, "streams": streams, "reason": reason})
         return True
+
+    async def _read(self, name: str) -> _Answer | None:
+        """The Lease as a consistent read shows it; None when it could not be read."""
+        try:
+            raw = await self._api.get(LEASES.path(self._namespace, name), timeout_s=TIMEOUT_S)
+            lease = lease_from_json(raw)
+        except NotFound:
+            return _Answer(None)
+        except (KubeError, ValueError) as error:
+            log.warning("cannot read the Lease of %s: %s", name, error)
+            return None
+        if lease.pool:
+            self._fleet.leases.put(raw)
+        return _Answer(lease)

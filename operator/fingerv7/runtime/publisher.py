@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from fingerv7.adapters.kube.api import KubeApi
-from fingerv7.adapters.kube.errors import ApiError, ApiUnreachable, Conflict, Invalid, NotFound, OutcomeUnknown
+from fingerv7.adapters.kube.errors import Conflict, Invalid, KubeError, NotFound, OutcomeUnknown
 from fingerv7.adapters.kube.objects import assignment_to_json
 from fingerv7.adapters.kube.resources import FINGERWORKERS
 from fingerv7.core.handover import Write
@@ -38,11 +39,12 @@ class Publisher:
         self._fleet = fleet
         self._term = term
         self._namespace = namespace
-        self._unknown: dict[str, list[Assignment]] = {}
-        """By FingerWorker UID: a recreated object cannot be hit by a write to the old one."""
+        self._unknown = term.unknown
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        """By FingerWorker UID: one write to an object at a time, or our own status would refuse our assignment."""
         self._in_flight: dict[asyncio.Task[Write | None], str] = {}
         self.last_stamp = 0
-        """The resourceVersion of the last write that stamped a worker with this leader's epoch."""
+        """The highest resourceVersion at which a worker was seen to carry this leader's epoch by a direct answer."""
 
     def unknown(self, worker: Worker) -> Assignment | None:
         """All that unanswered writes may have given or taken, as one assignment."""
@@ -71,9 +73,10 @@ class Publisher:
             if write.worker not in busy:
                 task = asyncio.create_task(self._publish(write, workers[write.worker], status))
                 self._in_flight[task] = write.worker
-        if not self._in_flight:
-            return []
-        done, _ = await asyncio.wait(self._in_flight, timeout=PATIENCE_S)
+        fresh = [task for task, name in self._in_flight.items() if name not in busy]
+        if fresh:
+            await asyncio.wait(fresh, timeout=PATIENCE_S)
+        done = [task for task in self._in_flight if task.done()]
         for task in done:
             del self._in_flight[task]
         results = [task.result() for task in done]
@@ -96,7 +99,7 @@ class Publisher:
         except NotFound:
             self._fleet.workers.forget((self._namespace, worker.name), worker.uid)
             return None
-        except (ApiError, ApiUnreachable) as error:
+        except KubeError as error:
             log.warning("cannot read FingerWorker %s: %s", worker.name, error)
             return None
         return self._store(raw)
@@ -105,16 +108,9 @@ class Publisher:
         self, write: Write, worker: Worker, status: Callable[[Worker, Assignment], Json]
     ) -> Write | None:
         assignment = write.assignment
-        stamps = worker.assignment.leader_epoch != assignment.leader_epoch
-        body = {
-            "assignment": assignment_to_json(assignment, worker_uid=worker.uid),
-            **status(worker, assignment),
-        }
-        stored = await self._patch(worker, body, attempt=assignment)
-        if stored is None:
+        body = {"assignment": _patch_of(worker, assignment), **status(worker, assignment)}
+        if await self._patch(worker, body, attempt=assignment) is None:
             return None
-        if stamps:
-            self.last_stamp = max(self.last_stamp, stored.resource_version)
         for change in write.changes:
             log.info(
                 change.action,
@@ -129,6 +125,17 @@ class Publisher:
         return write
 
     async def _patch(self, worker: Worker, status: Json, *, attempt: Assignment | None = None) -> Worker | None:
+        async with self._locks[worker.uid]:
+            return await self._send(self._newest(worker), status, attempt)
+
+    def _newest(self, worker: Worker) -> Worker:
+        """The worker with the resourceVersion to write on: a status of our own that came between is no conflict."""
+        stored = self._fleet.workers.store.get((self._namespace, worker.name))
+        if stored is None or (stored.uid, stored.generation) != (worker.uid, worker.generation):
+            return worker
+        return stored if stored.assignment == worker.assignment else worker
+
+    async def _send(self, worker: Worker, status: Json, attempt: Assignment | None) -> Worker | None:
         if not self._term.may_write:
             raise SupersededError("the election Lease was not renewed in time")
         body = {"metadata": {"resourceVersion": str(worker.resource_version)}, "status": status}
@@ -141,7 +148,7 @@ class Publisher:
             log.warning("the outcome of a write to FingerWorker %s is unknown: %s", worker.name, error)
             await self.reread(worker)
             return None
-        except (ApiError, ApiUnreachable) as error:
+        except KubeError as error:
             if attempt is not None:
                 self._settle(worker.uid, attempt)
             await self._refused(worker, error)
@@ -158,27 +165,43 @@ class Publisher:
         else:
             self._unknown.pop(uid, None)
 
-    async def _refused(self, worker: Worker, error: ApiError | ApiUnreachable) -> None:
+    async def _refused(self, worker: Worker, error: KubeError) -> None:
         if isinstance(error, NotFound):
             self._fleet.workers.forget((self._namespace, worker.name), worker.uid)
         elif isinstance(error, (Conflict, Invalid)):
             if isinstance(error, Invalid):
-                log.error("FingerWorker %s refused its status: %s", worker.name, error)
+                # Not the message: it quotes the value that it refuses, which may be a stream's URL.
+                log.error("FingerWorker %s refused its status: %s %s", worker.name, error.reason, error.fields)
             await self.reread(worker)
         else:
             log.warning("cannot write FingerWorker %s: %s", worker.name, error)
 
-    def _store(self, raw: Json) -> Worker:
-        worker = self._fleet.put_worker(raw)
+    def _store(self, raw: Json) -> Worker | None:
+        try:
+            worker = self._fleet.put_worker(raw)
+        except ValueError as error:
+            log.error("%s", error)  # noqa: TRY400 - a sentence; the traceback would tell nothing
+            return None
         stored = worker.assignment
-        if stored.leader_epoch > self._term.leader_epoch:
-            raise SupersededError(f"FingerWorker {worker.name} carries leaderEpoch {stored.leader_epoch}")
+        self._term.check(worker)
+        if stored.leader_epoch == self._term.leader_epoch:
+            self.last_stamp = max(self.last_stamp, worker.resource_version)
         for attempt in self._unknown.get(worker.uid, []):
             if _same(attempt, stored):
                 # It arrived; any other open one was decided on an older resourceVersion and fails.
                 del self._unknown[worker.uid]
                 break
         return worker
+
+
+def _patch_of(worker: Worker, assignment: Assignment) -> Json:
+    """The assignment as a merge patch: what did not change is not sent, for a full one has hundreds of kilobytes."""
+    whole = assignment_to_json(assignment, worker_uid=worker.uid)
+    stored = worker.status.get("assignment")
+    same = assignment.epoch == worker.assignment.epoch and assignment.grants == worker.assignment.grants
+    if same and isinstance(stored, dict) and stored.get("hash") == whole["hash"]:
+        return {key: whole[key] for key in ("epoch", "leaderEpoch", "revoking")}
+    return whole
 
 
 def _same(attempt: Assignment, stored: Assignment) -> bool:

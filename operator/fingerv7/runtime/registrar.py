@@ -8,17 +8,17 @@ is the hand-over's. Deleting a FingerWorker is a drain: the finalizer goes when 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from typing import Any
 
 from fingerv7.adapters.kube.api import KubeApi
-from fingerv7.adapters.kube.errors import ApiError, ApiUnreachable, Conflict, NotFound, OutcomeUnknown
+from fingerv7.adapters.kube.errors import Conflict, KubeError, NotFound
 from fingerv7.adapters.kube.events import EventRecorder
 from fingerv7.adapters.kube.objects import CREATED_BY, CREATED_BY_OPERATOR
 from fingerv7.adapters.kube.resources import FINGERWORKERS, LEASES
 from fingerv7.contract import FINALIZER, GROUP, POOL_LABEL, VERSION
 from fingerv7.core.model import Lease, Worker
 from fingerv7.core.registration import RegistrationError, worker_spec
+from fingerv7.runtime.clocks import Clocks
 from fingerv7.runtime.fleet import Fleet
 from fingerv7.runtime.term import Term
 
@@ -38,15 +38,16 @@ class Registrar:
         recorder: EventRecorder,
         *,
         namespace: str,
-        clock: Callable[[], float],
+        clocks: Clocks,
     ) -> None:
         self._api = api
         self._fleet = fleet
         self._term = term
         self._recorder = recorder
         self._namespace = namespace
-        self._clock = clock
-        self._not_before: dict[tuple[str, str], float] = {}
+        self._clock = clocks.monotonic
+        self._timestamp = clocks.timestamp
+        self._not_before: dict[str, float] = {}
 
     async def prepare(self, worker: Worker, lease: Lease | None) -> None:
         """Whatever of Lease and finalizer is missing."""
@@ -78,8 +79,6 @@ class Registrar:
 
     async def register(self, lease: Lease, pool: str, *, is_open: bool) -> None:
         """Create the FingerWorker that a Lease asks for, or say on the Lease what is wrong."""
-        if not self._due("register", lease.name):
-            return
         try:
             spec = worker_spec(lease.register, pool)
         except RegistrationError as error:
@@ -111,6 +110,11 @@ class Registrar:
         log.info("registered", extra={"worker": lease.name, "reason": "its Lease asked for it"})
 
     async def _create_lease(self, worker: Worker) -> None:
+        spec: dict[str, Any] = {}
+        if not worker.assignment.empty or worker.status.get("incarnation"):
+            # Somebody deleted the Lease of a worker that may still run: whoever acquires the new one has to see that
+            # it is not the first, and to wait.
+            spec = {"renewTime": self._timestamp().replace("Z", ".000000Z"), "leaseTransitions": 1}
         body = {
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
@@ -126,7 +130,7 @@ class Registrar:
                     }
                 ],
             },
-            "spec": {},
+            "spec": spec,
         }
         self._fleet.leases.put(await self._api.create(LEASES.path(self._namespace), body))
 
@@ -164,23 +168,24 @@ class Registrar:
     async def _event(self, lease: Lease, reason: str, message: str) -> None:
         involved = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "name": lease.name, "uid": lease.uid}
         await self._recorder.record(self._namespace, involved, type="Warning", reason=reason, message=message)
-        self._not_before["register", lease.name] = self._clock() + RETRY_S
+        self._not_before[lease.name] = self._clock() + RETRY_S
 
-    def _due(self, what: str, name: str) -> bool:
-        return self._clock() >= self._not_before.get((what, name), 0.0)
+    def due(self, name: str) -> bool:
+        """Whether a try makes sense already, after one that was refused."""
+        return self._clock() >= self._not_before.get(name, 0.0)
 
     async def _guarded(self, what: str, name: str, work: Any) -> None:
         """One try; a refusal is logged and tried again after a moment, since the loop comes by anyway."""
-        if not self._term.may_write or not self._due(what, name):
+        if not self._term.may_write:
             work.close()
             return
         try:
             await work
         except (Conflict, NotFound):
             # Somebody else changed it: a later round sees what is there then.
-            self._not_before[what, name] = self._clock() + RETRY_S / 4
-        except (ApiError, ApiUnreachable, OutcomeUnknown) as error:
+            self._not_before[name] = self._clock() + RETRY_S / 4
+        except KubeError as error:
             log.warning("%s of %s: %s", what, name, error)
-            self._not_before[what, name] = self._clock() + RETRY_S
+            self._not_before[name] = self._clock() + RETRY_S
         else:
-            self._not_before.pop((what, name), None)
+            self._not_before.pop(name, None)

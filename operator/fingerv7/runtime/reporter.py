@@ -14,19 +14,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from fingerv7.adapters.kube.api import KubeApi
-from fingerv7.adapters.kube.errors import ApiError, ApiUnreachable, OutcomeUnknown
+from fingerv7.adapters.kube.errors import KubeError
 from fingerv7.adapters.kube.events import EventRecorder
 from fingerv7.adapters.kube.resources import STREAMPOOLS
-from fingerv7.adapters.postgres.source import SourceState
 from fingerv7.api.streampool import StreamPool
 from fingerv7.contract import GROUP, VERSION, Timing
-from fingerv7.core.brake import Verdict as BrakeVerdict
 from fingerv7.core.catalog import Snapshot
+from fingerv7.core.handover import Write
 from fingerv7.core.liveness import Verdict
 from fingerv7.core.model import Assignment, Worker
 from fingerv7.core.pool_status import PoolView, SourceView, pool_status
 from fingerv7.core.rounds import Decision, Memory, World
-from fingerv7.core.status import Condition, assigned_status, dated, liveness_status, significant, worker_status
+from fingerv7.core.status import assigned_status, dated, liveness_status, significant, worker_status
+from fingerv7.runtime.catalog import PoolCatalog
 from fingerv7.runtime.clocks import Clocks
 from fingerv7.runtime.fleet import PoolKey
 from fingerv7.runtime.publisher import Publisher
@@ -91,6 +91,17 @@ class Reporter:
             self._rebalance = {"time": self._clocks.timestamp(), "reason": trigger, "moves": len(moves)}
             self._rebalance_since = self._clocks.monotonic()
 
+    async def double_held(self, worker: Worker, write: Write) -> None:
+        """Say so when a stream was found with two workers: somebody edited a status, or restored a backup."""
+        streams = [change.stream for change in write.changes if change.reason == "DoubleHeld"]
+        if streams:
+            message = (
+                f"{len(streams)} streams were in another worker's assignment too, such as {streams[0]}; revoked here"
+            )
+            await self._recorder.record(
+                self._namespace, _involved(worker), type="Warning", reason="DoubleHeld", message=message
+            )
+
     async def show(
         self,
         pool: StreamPool,
@@ -98,22 +109,22 @@ class Reporter:
         decision: Decision,
         *,
         memory: Memory,
-        verdict: BrakeVerdict | None,
-        snapshot: Snapshot | None,
-        source_state: SourceState | None,
+        catalog: PoolCatalog,
     ) -> None:
         """Write whatever is due; what is not due yet is for the next round. Raises SupersededError."""
         refresh_s = pool.spec.status_refresh_interval_ms / 1000
         await self._show_workers(world, decision, refresh_s)
         now = self._clocks.monotonic()
-        starting = source_state is None and now - self._began < STARTING_S
+        starting = catalog.state is None and now - self._began < STARTING_S
         if starting or now - self._pool_shown < SHOW_EVERY_S or not self._term.may_write:
             return
         if self._rebalance and "duration" not in self._rebalance and not decision.unassigned:
             self._rebalance["duration"] = f"{max(1, round((now - self._rebalance_since) * 1000))}ms"
-        source = _source_view(verdict, snapshot, source_state)
+        source = _source_view(catalog)
         view = _pool_view(pool, world, decision, memory, source, self._rebalance, now)
-        await self._show_pool(pool, pool_status(view), snapshot, now, refresh_s)
+        status = pool_status(view)
+        status["confirmedSourceChange"] = catalog.spent_confirmation or None
+        await self._show_pool(pool, status, catalog.snapshot, now, refresh_s)
 
     # --- workers ------------------------------------------------------------------------------------------
 
@@ -129,7 +140,7 @@ class Reporter:
                 continue
             lease = world.leases.get(name)
             standing = decision.standings[name]
-            applied = lease.acknowledged_epoch(worker.uid) if lease else None
+            applied = lease.acknowledged_epoch(worker) if lease else None
             key = (worker.resource_version, standing.reason, decision.health[name].verdict, applied, shares[name])
             shown = self._workers.get(name)
             if shown and (now - shown.at < SHOW_EVERY_S or (shown.key == key and now - shown.at < refresh_s)):
@@ -156,11 +167,7 @@ class Reporter:
     async def _show_worker(self, worker: Worker, status: Json, shown: _Shown) -> None:
         self._workers[worker.name] = shown
         if await self._publisher.patch_status(worker, status):
-            await self._events(
-                {"apiVersion": f"{GROUP}/{VERSION}", "kind": "FingerWorker", "name": worker.name, "uid": worker.uid},
-                worker.status.get("conditions"),
-                status["conditions"],
-            )
+            await self._events(_involved(worker), worker.status.get("conditions"), status["conditions"])
 
     # --- the pool -----------------------------------------------------------------------------------------
 
@@ -182,7 +189,7 @@ class Reporter:
         path = STREAMPOOLS.path(self._namespace, self._name, "status")
         try:
             await self._api.merge_patch(path, {"status": status})
-        except (ApiError, ApiUnreachable, OutcomeUnknown) as error:
+        except KubeError as error:
             log.warning("cannot write the status of pool %s/%s: %s", self._namespace, self._name, error)
             return
         self._pool_status = present
@@ -231,7 +238,12 @@ class Reporter:
             )
 
 
-def _source_view(verdict: BrakeVerdict | None, snapshot: Snapshot | None, state: SourceState | None) -> SourceView:
+def _involved(worker: Worker) -> Json:
+    return {"apiVersion": f"{GROUP}/{VERSION}", "kind": "FingerWorker", "name": worker.name, "uid": worker.uid}
+
+
+def _source_view(catalog: PoolCatalog) -> SourceView:
+    state, verdict, snapshot = catalog.state, catalog.verdict, catalog.snapshot
     if state is None:
         return SourceView(reachable=False, reason="NotTried", message="the source was not read yet")
     return SourceView(
@@ -271,7 +283,8 @@ def _pool_view(
         for name, each in health.items()
         if each.verdict in {Verdict.LATE, Verdict.SILENT} and name not in taken
     ]
-    held = [name for name, standing in decision.standings.items() if standing.reason == "TakeoverHeld"]
+    # The brake counts the late ones too: they are silent together with those whose time is up already.
+    held = [name for name, _ in silent] if memory.takeovers.held_since is not None else []
     left = [decision.facts[name].takeover_s - seconds for name, seconds in silent]
     held_since = memory.takeovers.held_since
     cooldown_over = memory.last_balance is None or now - memory.last_balance >= rules.cooldown_s
@@ -291,7 +304,7 @@ def _pool_view(
         balanced=decision.plan.balanced,
         cooling_down=not cooldown_over,
         source=source,
-        starting=not world.barrier_passed,
+        starting=_starting(world),
         paused=rules.paused,
         deleting=rules.deleting,
         held=len(held),
@@ -301,4 +314,12 @@ def _pool_view(
     )
 
 
-__all__ = ["Condition", "Reporter"]
+def _starting(world: World) -> str:
+    """What the barrier waits for; empty once it has passed."""
+    if world.unreadable:
+        return f"FingerWorker {min(world.unreadable)} cannot be understood; nothing is granted until it is mended"
+    if world.barrier_passed:
+        return ""
+    old = sorted(n for n, w in world.workers.items() if w.assignment.leader_epoch != world.leader_epoch)
+    missing = f"; FingerWorker {old[0]} has not taken this leader's epoch yet" if old else ""
+    return f"a new leader waits until no older one can still write{missing}"

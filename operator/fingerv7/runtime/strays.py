@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Collection
 
 from fingerv7.adapters.kube.api import KubeApi
-from fingerv7.adapters.kube.errors import ApiError, ApiUnreachable, NotFound
+from fingerv7.adapters.kube.errors import KubeError, NotFound
 from fingerv7.adapters.kube.events import EventRecorder
 from fingerv7.adapters.kube.resources import STREAMPOOLS
 from fingerv7.contract import GROUP, VERSION
@@ -51,7 +51,7 @@ class Strays:
             await self._api.get(STREAMPOOLS.path(namespace, name))
         except NotFound:
             return True
-        except (ApiError, ApiUnreachable) as error:
+        except KubeError as error:
             log.warning("cannot look for pool %s/%s: %s", namespace, name, error)
         return False
 
@@ -59,7 +59,7 @@ class Strays:
         namespace, pool = key
         publisher = Publisher(self._api, self._fleet, self._term, namespace=namespace)
         registrar = Registrar(
-            self._api, self._fleet, self._term, self._recorder, namespace=namespace, clock=self._clocks.monotonic
+            self._api, self._fleet, self._term, self._recorder, namespace=namespace, clocks=self._clocks
         )
         message = f"there is no StreamPool {pool} in namespace {namespace}; create it, or delete this FingerWorker"
         for name, worker in self._fleet.workers_of(key).items():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 
-from fingerv7.core.model import Token
+from fingerv7.core.model import Assignment, Token, Worker
 
 
 class SupersededError(Exception):
@@ -26,6 +26,9 @@ class Term:
         self.leader_epoch = acquired_at
         self._may_write = may_write
         self._sequence = itertools.count(1)
+        self.unknown: dict[str, list[Assignment]] = {}
+        """By FingerWorker UID, the writes whose outcome is not known. A pool's loop may end and begin anew within a
+        term; what it left in flight is open all the same."""
 
     def begin(self, highest_stored: int) -> None:
         """Before the first write: also above every stored epoch, should the cluster be a restored one."""
@@ -35,6 +38,11 @@ class Term:
     def may_write(self) -> bool:
         """False as soon as the election Lease could not be renewed in time."""
         return self._may_write()
+
+    def check(self, worker: Worker) -> None:
+        """Raises SupersededError when a newer leader has written this worker."""
+        if worker.assignment.leader_epoch > self.leader_epoch:
+            raise SupersededError(f"FingerWorker {worker.name} carries leaderEpoch {worker.assignment.leader_epoch}")
 
     def next_token(self) -> Token:
         return Token(self.leader_epoch, next(self._sequence))

@@ -105,7 +105,7 @@ class TestVacated:
 
 def test_an_acknowledgement_counts_only_for_the_present_worker_and_holder():
     applied = Acknowledgement("uid-a", "pod/1", 4)
-    assert replace(LEASE, applied=applied).acknowledged_epoch("uid-a") == 4
-    assert replace(LEASE, applied=applied).acknowledged_epoch("uid-b") is None
-    assert replace(LEASE, applied=applied, holder="pod/2").acknowledged_epoch("uid-a") is None
-    assert LEASE.acknowledged_epoch("uid-a") is None
+    assert replace(LEASE, applied=applied).claimed_epoch("uid-a") == 4
+    assert replace(LEASE, applied=applied).claimed_epoch("uid-b") is None
+    assert replace(LEASE, applied=applied, holder="pod/2").claimed_epoch("uid-a") is None
+    assert LEASE.claimed_epoch("uid-a") is None

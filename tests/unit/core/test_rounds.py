@@ -83,6 +83,8 @@ class Pool:
             observations={n: m.observed for n, m in self.members.items()},
             unknown={},
             proven=self.proven,
+            confirmed={n for n, m in self.members.items() if not m.alive},
+            unreadable=frozenset(),
             catalog=self.catalog,
             rules=self.rules,
             leader_epoch=self.leader,

@@ -9,49 +9,60 @@ POLICY = MassFailure(threshold_percent=50, max_hold_s=60.0)
 T = 20.0
 
 
+def decide(takeovers, health, now, *, holding=None, confirmed=None):
+    return takeovers.decide(
+        health,
+        holding=set(health) if holding is None else holding,
+        confirmed=set(health) if confirmed is None else confirmed,
+        policy=POLICY,
+        t_s=T,
+        now=now,
+    )
+
+
 def fleet(alive: int, *, silent: int = 0, late: int = 0) -> dict[str, Health]:
     kinds = [Verdict.ALIVE] * alive + [Verdict.SILENT] * silent + [Verdict.LATE] * late
     return {f"w{n:02}": Health(kind, 0.0, "") for n, kind in enumerate(kinds)}
 
 
 def test_one_silent_worker_is_taken_over_at_once():
-    assert Takeovers().decide(fleet(7, silent=1), POLICY, T, 0.0) == {"w07"}
+    assert decide(Takeovers(), fleet(7, silent=1), 0.0) == {"w07"}
 
 
 def test_two_of_two_are_no_mass():
-    assert len(Takeovers().decide(fleet(0, silent=2), POLICY, T, 0.0)) == 2
+    assert len(decide(Takeovers(), fleet(0, silent=2), 0.0)) == 2
 
 
 def test_the_first_silent_one_of_a_mass_waits_because_the_others_are_late():
     takeovers = Takeovers()
-    assert takeovers.decide(fleet(3, silent=1, late=4), POLICY, T, 0.0) == frozenset()
+    assert decide(takeovers, fleet(3, silent=1, late=4), 0.0) == frozenset()
     assert takeovers.held_since == 0.0
 
 
 def test_after_max_hold_takeovers_proceed_at_a_bounded_rate():
     takeovers, health = Takeovers(), fleet(4, silent=6)
-    sizes = [len(takeovers.decide(health, POLICY, T, t)) for t in (0.0, 59.9, 60.0, 60.1, 65.0, 70.0)]
+    sizes = [len(decide(takeovers, health, t)) for t in (0.0, 59.9, 60.0, 60.1, 65.0, 70.0)]
     assert sizes == [0, 0, 1, 1, 2, 3]
 
 
 def test_the_brake_lets_go_when_they_are_heard_again():
     takeovers = Takeovers()
-    takeovers.decide(fleet(3, silent=5), POLICY, T, 0.0)
-    assert takeovers.decide(fleet(8), POLICY, T, 10.0) == frozenset()
+    decide(takeovers, fleet(3, silent=5), 0.0)
+    assert decide(takeovers, fleet(8), 10.0) == frozenset()
     assert takeovers.held_since is None
 
 
 def test_a_worker_that_is_heard_again_is_no_longer_taken_over():
     takeovers = Takeovers()
-    takeovers.decide(fleet(7, silent=1), POLICY, T, 0.0)
-    assert takeovers.decide(fleet(8), POLICY, T, 5.0) == frozenset()
+    decide(takeovers, fleet(7, silent=1), 0.0)
+    assert decide(takeovers, fleet(8), 5.0) == frozenset()
 
 
 def test_one_death_after_another_is_no_mass():
     takeovers, health = Takeovers(), fleet(8)
     for n in range(4):
         health[f"w{n:02}"] = Health(Verdict.SILENT, 0.0, "")
-        taken = takeovers.decide(health, POLICY, T, 100.0 * n)
+        taken = decide(takeovers, health, 100.0 * n)
     assert len(taken) == 4
 
 
@@ -71,9 +82,9 @@ def test_a_stream_gained_shortly_before_three_workers_died_is_suspected():
     for n, name in enumerate("abc"):
         deaths.granted(name, "s", 100.0 * n)
         deaths.died(name, window_s=40.0, now=100.0 * n + 30.0)
-        assert deaths.poison() == (frozenset({"s"}) if name == "c" else frozenset())
-    deaths.pardon(["s"])
-    assert deaths.poison() == frozenset()
+        assert deaths.poison(100.0 * n + 30.0) == (frozenset({"s"}) if name == "c" else frozenset())
+    deaths.survived(80.0, 3000.0)
+    assert deaths.poison(3000.0) == frozenset()
 
 
 def test_a_stream_whose_worker_lived_on_is_innocent():
@@ -85,4 +96,16 @@ def test_a_stream_whose_worker_lived_on_is_innocent():
     deaths.survived(80.0, 400.0)
     deaths.granted("d", "s", 500.0)
     deaths.died("d", window_s=40.0, now=510.0)
-    assert deaths.poison() == frozenset()
+    assert deaths.poison(510.0) == frozenset()
+
+
+def test_a_silent_worker_that_no_direct_read_has_confirmed_is_read_first():
+    takeovers, health = Takeovers(), fleet(7, silent=1)
+    assert decide(takeovers, health, 0.0, confirmed=set()) == frozenset()
+    assert takeovers.unconfirmed == ["w07"]
+
+
+def test_the_long_dead_who_hold_nothing_do_not_hold_up_a_takeover():
+    health = fleet(9, silent=13)
+    alive_or_dying = {f"w{n:02}" for n in range(10)}
+    assert "w09" in decide(Takeovers(), health, 0.0, holding=alive_or_dying)

@@ -44,6 +44,8 @@ class ApiError(KubeError):
         self.reason = reason
         self.message = message
         self.retry_after_s = retry_after_s
+        self.fields: tuple[str, ...] = ()
+        """The fields that were refused. Unlike the message, their names quote no value."""
 
 
 class Unauthorized(ApiError):
@@ -55,7 +57,7 @@ class Forbidden(ApiError):
 
 
 class NotFound(ApiError):
-    """404: no such object, or no such kind (a CRD that is not installed)."""
+    """404, said by the API server about this object by name; any other 404 is a plain `ApiError`."""
 
 
 class Conflict(ApiError):
@@ -98,8 +100,14 @@ def api_error(status: int, body: object, *, retry_after: str | None = None) -> A
     if seconds is None and isinstance(details, Mapping):
         seconds = _seconds(details.get("retryAfterSeconds"))
     kind = _BY_STATUS.get(status, Unavailable if status >= 500 else ApiError)
+    named = isinstance(details, Mapping) and details.get("name")
+    if status == 404 and not (answer.get("reason") == "NotFound" and named):
+        kind = ApiError  # of a proxy, or of a kind that is not installed: says nothing about the object
     message = answer.get("message") or (body if isinstance(body, str) else "")
-    return kind(status, str(answer.get("reason") or ""), str(message)[:2_000], seconds)
+    error = kind(status, str(answer.get("reason") or ""), str(message)[:2_000], seconds)
+    causes = details.get("causes") if isinstance(details, Mapping) else None
+    error.fields = tuple(str(cause.get("field")) for cause in causes or () if isinstance(cause, Mapping))
+    return error
 
 
 def _seconds(value: object) -> float | None:

@@ -204,7 +204,7 @@ def test_a_lease_is_read_with_everything_it_says() -> None:
         }
     )
     assert (lease.pool, lease.holder, lease.duration_ms) == ("radio", "pod/nonce", 20_000)
-    assert lease.acknowledged_epoch("uid-1") == 4
+    assert lease.claimed_epoch("uid-1") == 4
     assert lease.shows_release("uid-1")
     assert (lease.drain, lease.report, lease.register) == ("pod/nonce", "{}", '{"maxStreams": 5}')
 

@@ -1,0 +1,118 @@
+"""Streams that somebody may be running although no object says so.
+
+Objects lie after a restored backup, a recreated FingerWorker or a finalizer stripped by hand: a sidecar then goes on
+mirroring what was once true. Streams without a known holder go to nobody while that is possible (design section 4,
+"Identity"). Times are seconds, monotonic; forgetting any of this only makes a new leader wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from fingerv7.contract import Timing
+from fingerv7.core.liveness import Observation, takeover_after_s
+from fingerv7.core.model import Assignment, Lease, Worker
+
+
+@dataclass(frozen=True, slots=True)
+class Ghost:
+    """A FingerWorker that vanished while it held streams."""
+
+    name: str
+    holder: str
+    """Of its Lease, when it was last there."""
+    streams: frozenset[str]
+    until: float
+
+
+@dataclass(slots=True)
+class Doubts:
+    """What one leader does not know for certain."""
+
+    suspects: dict[tuple[str, str], float] = field(default_factory=dict)
+    """(Worker, its UID or "") with a live Lease that does not say what is run → since when, until when."""
+    ghosts: dict[str, Ghost] = field(default_factory=dict)
+    """By UID of the vanished FingerWorker."""
+    vouched: set[str] = field(default_factory=set)
+    """Streams that this leader itself saw stopped and cleared: nobody can be running them."""
+    _doubtful: bool = False
+    _known: dict[str, Ghost] = field(default_factory=dict)
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether some live worker may run anything."""
+        return self._doubtful
+
+    def may_grant(self, stream_id: str) -> bool:
+        """Whether a stream that no object shows as held can be given to somebody."""
+        if any(stream_id in ghost.streams for ghost in self.ghosts.values()):
+            return False
+        return not self._doubtful or stream_id in self.vouched
+
+    def look(
+        self,
+        workers: Mapping[str, Worker],
+        leases: Mapping[str, Lease],
+        observations: Mapping[str, Observation],
+        unknown: Mapping[str, Assignment],
+        timing: Timing,
+        now: float,
+    ) -> None:
+        """Bring everything up to date with what is seen now."""
+        self._note_vanished(workers, leases, observations, timing, now)
+        self._known = {}
+        for name, worker in workers.items():
+            streams = {*worker.assignment.grants, *worker.assignment.revoking}
+            if name in unknown:
+                streams.update(unknown[name].grants, unknown[name].revoking)
+            if streams:
+                lease = leases.get(name)
+                until = takeover_after_s(lease, timing)
+                self._known[worker.uid] = Ghost(name, lease.holder if lease else "", frozenset(streams), until)
+        self._look_for_suspects(workers, leases, observations, timing, now)
+
+    def _note_vanished(
+        self,
+        workers: Mapping[str, Worker],
+        leases: Mapping[str, Lease],
+        observations: Mapping[str, Observation],
+        timing: Timing,
+        now: float,
+    ) -> None:
+        present = {worker.uid for worker in workers.values()}
+        for uid, was in self._known.items():
+            if uid not in present:
+                self.ghosts[uid] = replace(was, until=now + was.until)
+        for uid, ghost in self.ghosts.copy().items():
+            lease, t_s = leases.get(ghost.name), takeover_after_s(leases.get(ghost.name), timing)
+            if lease and lease.holder == ghost.holder and now - observations[ghost.name].since < t_s:
+                applied = lease.applied
+                if applied and applied.worker_uid == uid:
+                    # Alive, and it has not noticed yet: its time begins when it does.
+                    self.ghosts[uid] = replace(ghost, until=now + t_s)
+        self.ghosts = {uid: ghost for uid, ghost in self.ghosts.items() if ghost.until > now}
+
+    def _look_for_suspects(
+        self,
+        workers: Mapping[str, Worker],
+        leases: Mapping[str, Lease],
+        observations: Mapping[str, Observation],
+        timing: Timing,
+        now: float,
+    ) -> None:
+        suspects: dict[tuple[str, str], float] = {}
+        doubtful = False
+        for name, lease in leases.items():
+            worker, t_s = workers.get(name), takeover_after_s(lease, timing)
+            if not lease.holder or now - observations[name].since >= t_s:
+                continue
+            if worker and (lease.acknowledged_epoch(worker) is not None or lease.shows_release(worker.uid)):
+                continue
+            # Whoever acquires the Lease later reads the FingerWorker before it runs anything: only the first of a
+            # row of incarnations that say nothing can run what no object shows.
+            key = (name, worker.uid if worker else "")
+            suspects[key] = self.suspects.get(key, now)
+            doubtful |= now - suspects[key] < t_s
+        self.suspects = suspects
+        self._doubtful = doubtful
