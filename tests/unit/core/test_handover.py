@@ -127,6 +127,13 @@ def test_an_unknown_outcome_is_settled_by_a_write_that_is_never_a_repetition():
     assert run([a], wanted({"s": "a"}))["a"].assignment.epoch == 5
 
 
+def test_a_sidecar_that_has_seen_higher_epochs_is_given_one_above_them():
+    a = holder(worker("a", streams=["s"], epoch=3), free_through=3, claimed_epoch=9)
+    write = run([a], wanted({"s": "a"}))["a"]
+    assert write.assignment.epoch == 10
+    assert set(write.assignment.grants) == {"s"}
+
+
 def test_everything_is_taken_from_a_worker_that_must_stop():
     write = run(
         [holder(worker("a", streams=["s", "t"]), accepts=False, stop_reason="WorkerLost")], wanted({"s": "a"})

@@ -1,0 +1,101 @@
+"""What somebody may run although no object says so is given to nobody, and not for longer than needed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from fingerv7.contract import Acknowledgement, Timing
+from fingerv7.core.doubt import Doubts
+from fingerv7.core.liveness import observe
+from fingerv7.core.model import Assignment, Grant, Lease, Stream, Token, Worker
+
+TIMING = Timing.derive(20_000)
+HELD = Assignment(3, 1, {"s": Grant(Stream("s", "http://x/"), Token(1, 1))}, {})
+WORKER = Worker("a", "uid-a", 1, "radio", 10, assignment=HELD)
+ACK = Acknowledgement("uid-a", "pod/1", 3)
+LEASE = Lease("a", "lease-1", 1, "radio", "pod/1", "t1", 20_000, ACK)
+
+
+class Watcher:
+    def __init__(self) -> None:
+        self.doubts = Doubts()
+        self.seen = {}
+
+    def look(self, now, *, worker=WORKER, lease=LEASE, unknown=None) -> Doubts:
+        self.seen["a"] = observe(self.seen.get("a"), lease, now)
+        workers = {"a": worker} if worker else {}
+        leases = {"a": lease} if lease else {}
+        self.doubts.look(workers, leases, self.seen, unknown or {}, TIMING, now)
+        return self.doubts
+
+
+def beat(now, **changes) -> Lease:
+    return replace(LEASE, renew_time=f"t{now}", **changes)
+
+
+def test_a_worker_that_says_what_it_runs_raises_no_doubt():
+    assert Watcher().look(0.0).may_grant("x")
+
+
+def test_one_that_does_not_holds_up_streams_of_unknown_past_for_t():
+    watcher = Watcher()
+    assert not watcher.look(0.0, lease=beat(0, applied=None)).may_grant("x")
+    assert not watcher.look(19.0, lease=beat(19, applied=None)).may_grant("x")
+    assert watcher.look(20.0, lease=beat(20, applied=None)).may_grant("x")
+
+
+def test_a_sidecar_that_restarts_over_and_over_does_not_begin_t_anew():
+    watcher = Watcher()
+    for now in range(0, 20, 4):
+        watcher.look(float(now), lease=beat(now, applied=None, holder=f"pod/{now}"))
+    assert watcher.look(20.0, lease=beat(20, applied=None, holder="pod/20")).may_grant("x")
+
+
+def test_what_this_leader_saw_stopped_itself_waits_for_nobody():
+    watcher = Watcher()
+    watcher.doubts.vouched.add("x")
+    assert watcher.look(0.0, lease=beat(0, applied=None)).may_grant("x")
+
+
+def test_an_acknowledgement_of_an_epoch_that_never_was_is_none():
+    future = replace(ACK, epoch=9)
+    assert not Watcher().look(0.0, lease=beat(0, applied=future)).may_grant("x")
+
+
+def test_a_live_lease_without_its_fingerworker_may_run_anything():
+    assert not Watcher().look(0.0, worker=None).may_grant("x")
+
+
+def test_what_a_vanished_worker_held_goes_to_nobody_until_t_has_passed():
+    watcher = Watcher()
+    watcher.look(0.0)
+    gone = watcher.look(1.0, worker=None, lease=None)
+    assert not gone.may_grant("s")
+    assert gone.may_grant("x")
+    assert watcher.look(21.5, worker=None, lease=None).may_grant("s")
+
+
+def test_a_write_of_unknown_outcome_counts_as_held_by_the_vanished():
+    watcher = Watcher()
+    attempt = Assignment(4, 1, {"u": Grant(Stream("u", "http://x/"), Token(1, 2))}, {})
+    watcher.look(0.0, worker=replace(WORKER, assignment=Assignment()), unknown={"a": attempt})
+    assert not watcher.look(1.0, worker=None, lease=None).may_grant("u")
+
+
+def test_the_time_of_the_vanished_begins_when_its_sidecar_notices():
+    watcher = Watcher()
+    watcher.look(0.0)
+    for now in range(5, 60, 5):
+        assert not watcher.look(float(now), worker=None, lease=beat(now)).may_grant("s")
+    watcher.look(60.0, worker=None, lease=beat(60, applied=None))
+    assert not watcher.look(74.0, worker=None, lease=beat(74, applied=None)).may_grant("s")
+    assert watcher.look(76.0, worker=None, lease=beat(76, applied=None)).may_grant("s")
+
+
+def test_a_sidecar_with_a_longer_time_is_given_it():
+    watcher = Watcher()
+    slow = replace(LEASE, duration_ms=180_000)
+    watcher.look(0.0, lease=slow)
+    watcher.look(1.0, worker=None, lease=slow)
+    assert not watcher.look(100.0, worker=None, lease=None).may_grant("s")
+    assert watcher.look(200.0, worker=None, lease=None).may_grant("s")
