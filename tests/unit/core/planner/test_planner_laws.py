@@ -122,21 +122,15 @@ def test_perfect_balance_of_equal_workers_is_within_one_stream_of_the_fair_part(
 
 @law
 @given(worlds(unit=True))
-def test_perfect_balance_is_reached_under_capabilities_too(world: World):
-    """What is placed is then as even as in a plan made from nothing, as far as owners that are shut do not interfere."""
-    world = replace(
-        world,
-        policy=PERFECT,
-        candidates={n: replace(c, eligible=True, keeps=True) for n, c in world.candidates.items()},
-    )
+def test_perfect_balance_under_capabilities_is_as_even_as_a_plan_from_nothing(world: World):
+    everybody = {name: replace(c, eligible=True, keeps=True) for name, c in world.candidates.items()}
+    world = replace(world, policy=PERFECT, candidates=everybody)
     fresh = replace(world, current={}).plan()
-    for _ in range(5):
-        done = world.plan()
-        world = world.after(done)
+    done = world.plan()
+    smallest = min((room for c in everybody.values() if (room := c.max_streams - c.reserved_weight) > 0), default=1)
     if not done.unplaced:
-        assert done.imbalance_after_percent <= fresh.imbalance_after_percent + 100 * max(
-            (1 / max(1, c.max_streams - c.reserved_weight) for c in world.candidates.values()), default=0
-        )
+        # Rounding may favour another worker than from nothing: by one stream.
+        assert done.imbalance_after_percent <= fresh.imbalance_after_percent + 100 / smallest
 
 
 @st.composite

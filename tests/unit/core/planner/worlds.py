@@ -14,7 +14,7 @@ from fingerv7.core.model import Stream
 from fingerv7.core.planner import Candidate, Plan, Policy, UnplacedReason, plan
 
 # A long run: PLANNER_EXAMPLES=10000.
-law = settings(max_examples=int(os.environ.get("PLANNER_EXAMPLES", "150")), deadline=None, database=None)
+law = settings(max_examples=int(os.environ.get("PLANNER_EXAMPLES", "100")), deadline=None, database=None)
 
 AUDIO = "audio_fingerprinting"
 
@@ -24,7 +24,7 @@ class World:
     streams: Mapping[str, Stream]
     candidates: Mapping[str, Candidate]
     current: Mapping[str, str] = field(default_factory=dict)
-    policy: Policy = Policy()
+    policy: Policy = field(default_factory=Policy)
 
     def plan(self) -> Plan:
         return plan(self.streams, self.candidates, self.current, self.policy)

@@ -1,0 +1,310 @@
+"""Who gets what, in worlds small enough to check by hand."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from fingerv7.core.planner import Candidate, Move, Plan, Policy, Trigger, Unplaced, UnplacedReason
+
+from .worlds import World, check, counts, fleet, held, named, stream, streams, worker
+
+PERFECT = Policy(imbalance_threshold_percent=0, max_stream_difference=0, max_moves_per_round_percent=100)
+FREE = Policy(max_moves_per_round_percent=100)
+
+
+def planned(world: World) -> Plan:
+    done = world.plan()
+    check(world, done)
+    return done
+
+
+def triggers(done: Plan) -> dict[Trigger, int]:
+    return dict(Counter(m.trigger for m in done.moves))
+
+
+@pytest.mark.parametrize(
+    ("number", "capacities", "expected"),
+    [
+        (300, (100, 150, 50), {"w0": 100, "w1": 150, "w2": 50}),
+        (150, (100, 150, 50), {"w0": 50, "w1": 75, "w2": 25}),
+        (7, (10, 10, 10), {"w0": 3, "w1": 2, "w2": 2}),
+        (10, (60, 30, 10), {"w0": 6, "w1": 3, "w2": 1}),
+        # Fair parts of 50.48 and five times 0.505: rounding each to the nearest would take two from the large one.
+        (53, (100, 1, 1, 1, 1, 1), {"w0": 50, "w1": 1, "w2": 1, "w3": 1}),
+        (3, (1, 1), {"w0": 1, "w1": 1}),
+        (0, (5, 5), {}),
+    ],
+)
+def test_new_streams_are_shared_in_proportion_to_capacity(number, capacities, expected):
+    done = planned(World(streams(number), fleet(*capacities)))
+    assert counts(done) == expected
+    assert {m.trigger for m in done.moves} <= {Trigger.NewStream}
+    assert done.balanced
+
+
+def test_a_stream_is_moved_from_nobody():
+    done = planned(World(streams(1), fleet(1)))
+    assert done.moves == (Move("s0000", None, "w0", Trigger.NewStream),)
+
+
+def test_perfect_balance_brings_loads_within_one_stream_with_the_fewest_moves():
+    done = planned(World(streams(100), fleet(50, 50, 50), held(45, 25, 30), PERFECT))
+    assert sorted(counts(done).values()) == [33, 33, 34]
+    assert len(done.moves) == done.lower_bound == 11
+    assert all(m.source == "w0" for m in done.moves)
+
+
+def test_balancing_goes_for_the_balanced_shares_not_for_the_edge_of_the_tolerance():
+    done = planned(World(streams(100), fleet(50, 50, 50), held(45, 25, 30), FREE))
+    assert max(counts(done).values()) == 34
+    assert triggers(done) == {Trigger.Imbalance: 11}
+    assert done.imbalance_before_percent == pytest.approx(100 * (45 - 100 / 3) / 50)
+    assert done.imbalance_after_percent == pytest.approx(100 * (34 - 100 / 3) / 50)
+
+
+@pytest.mark.parametrize(
+    ("current", "policy"),
+    [
+        pytest.param(held(40, 30, 30), Policy(), id="the loads differ by less than the threshold"),
+        pytest.param(held(45, 25, 30), Policy(max_stream_difference=12), id="the streams differ by little"),
+        pytest.param(held(45, 25, 30), Policy(may_balance=False), id="balancing is not allowed now"),
+    ],
+)
+def test_nothing_moves_while(current, policy):
+    done = planned(World(streams(100), fleet(50, 50, 50), current, policy))
+    assert done.moves == ()
+    assert done.target == current
+
+
+def test_a_round_moves_no_more_than_its_budget_and_the_next_goes_on():
+    world = World(streams(100), fleet(100, 100), held(100, 0), Policy(max_moves_per_round_percent=10))
+    sizes = []
+    while (done := planned(world)).moves:
+        sizes.append(len(done.moves))
+        world = world.after(done)
+    # 35 against a mean of 50 is within the threshold of 15 percent points.
+    assert sizes == [10, 10, 10, 10]
+    assert counts(done) == {"w0": 60, "w1": 40}
+
+
+def test_one_move_is_always_allowed():
+    done = planned(World(streams(9), fleet(10, 10), held(9, 0), Policy(max_moves_per_round_percent=1)))
+    assert len(done.moves) == 1
+
+
+def test_a_round_that_cannot_fill_all_new_workers_fills_them_evenly():
+    done = planned(World(streams(100), fleet(100, 100, 100, 100, 100), held(100), Policy()))
+    assert counts(done) == {"w0": 90, "w1": 3, "w2": 3, "w3": 2, "w4": 2}
+
+
+def test_balancing_that_would_not_lower_the_imbalance_is_not_done():
+    # One of two streams must be on a worker of capacity one, whichever way they are shared.
+    done = planned(World(streams(2), fleet(1, 1, 1, 3), {"s0000": "w0", "s0001": "w1"}, PERFECT))
+    assert done.moves == ()
+
+
+def test_a_worker_that_joins_gets_its_share_and_the_moves_say_why():
+    done = planned(World(streams(90), fleet(60, 60, 60), held(45, 45, 0), FREE))
+    assert counts(done) == {"w0": 30, "w1": 30, "w2": 30}
+    assert triggers(done) == {Trigger.NewWorker: 30}
+
+
+def test_a_lost_worker_s_streams_go_to_the_others_at_once_and_nothing_else_moves():
+    world = World(streams(90), fleet(60, 60), held(30, 30, 30), Policy(may_balance=False))
+    done = planned(world)
+    assert triggers(done) == {Trigger.WorkerLost: 30}
+    assert all(m.source == "w2" for m in done.moves)
+    assert counts(done) == {"w0": 45, "w1": 45}
+    assert done.lower_bound == 0
+
+
+def test_a_draining_worker_keeps_nothing_that_fits_elsewhere():
+    candidates = fleet(20, 20) | named(worker("w2", 20, keeps=False))
+    done = planned(World(streams(30), candidates, held(10, 10, 10)))
+    assert triggers(done) == {Trigger.WorkerIneligible: 10}
+    assert counts(done) == {"w0": 15, "w1": 15}
+
+
+def test_what_a_draining_worker_cannot_hand_on_has_no_place():
+    candidates = fleet(12) | named(worker("w1", 20, keeps=False))
+    done = planned(World(streams(20), candidates, held(10, 10)))
+    assert counts(done) == {"w0": 12}
+    assert {u.reason for u in done.unplaced} == {UnplacedReason.NoCapacity}
+    assert all(u.stream in {f"s{i:04d}" for i in range(10, 20)} for u in done.unplaced)
+
+
+def test_a_late_worker_keeps_what_it_has_and_gets_nothing_new():
+    candidates = fleet(50, 50) | named(worker("w2", 50, eligible=False))
+    done = planned(World(streams(60), candidates, held(10, 10, 10)))
+    assert counts(done) == {"w0": 25, "w1": 25, "w2": 10}
+    assert triggers(done) == {Trigger.NewStream: 30}
+
+
+def test_an_over_full_worker_sheds_its_overflow_only():
+    done = planned(World(streams(40), fleet(15, 40), held(20, 20), Policy(may_balance=False)))
+    assert counts(done) == {"w0": 15, "w1": 25}
+    assert triggers(done) == {Trigger.OverCapacity: 5}
+    assert done.lower_bound == 5
+
+
+def test_an_over_full_worker_sheds_one_heavy_stream_rather_than_many_light_ones():
+    catalog = streams(6) | {"heavy": stream("heavy", weight=6), "medium": stream("medium", weight=4)}
+    current = held(6) | {"heavy": "w0", "medium": "w0"}
+    done = planned(World(catalog, fleet(12, 20), current, Policy(may_balance=False)))
+    assert done.moves == (Move("medium", "w0", "w1", Trigger.OverCapacity),)
+
+
+def test_an_over_full_late_worker_sheds_what_finds_a_place_elsewhere():
+    catalog = {s.id: s for s in (stream("a"), stream("b", capabilities=frozenset({"vpn"})))}
+    candidates = named(worker("late", 1, "vpn", eligible=False), worker("other", 1, "vpn"), worker("x", 1))
+    world = World(catalog | {"c": stream("c")}, candidates, {"a": "late", "b": "late", "c": "x"})
+    done = planned(world)
+    assert done.unplaced == ()
+    assert len(done.moves) == 1
+
+
+def test_more_bytes_than_a_worker_may_hold_are_more_than_it_can_take():
+    candidates = named(worker("w0", 10, max_bytes=1000, reserved_bytes=100), worker("w1", 10, max_bytes=500))
+    done = planned(World(streams(8, size=200), candidates))
+    assert counts(done) == {"w0": 4, "w1": 2}
+    assert [u.reason for u in done.unplaced] == [UnplacedReason.NoCapacity] * 2
+
+
+def test_one_large_stream_does_not_keep_small_ones_from_using_the_bytes_that_are_left():
+    catalog = streams(9, size=100) | {"large": stream("large", size=900)}
+    candidates = named(worker("w0", 20, max_bytes=1000), worker("w1", 20, max_bytes=900))
+    assert planned(World(catalog, candidates)).unplaced == ()
+
+
+def test_reserved_room_is_not_used():
+    done = planned(World(streams(20), named(worker("w0", 10, reserved_weight=7), worker("w1", 10))))
+    assert counts(done) == {"w0": 3, "w1": 10}
+    assert len(done.unplaced) == 7
+
+
+def test_a_stream_goes_only_where_all_its_capabilities_are():
+    catalog = {s.id: s for s in (stream("both", capabilities=frozenset({"vpn", "hls"})), stream("none"))}
+    candidates = named(worker("w0", 5, "vpn"), worker("w1", 5, "hls"), worker("w2", 5, "vpn", "hls"))
+    assert planned(World(catalog, candidates)).target["both"] == "w2"
+
+
+def test_a_stream_leaves_a_worker_that_lost_a_capability():
+    catalog = {"a": stream("a", capabilities=frozenset({"vpn"}))}
+    done = planned(World(catalog, named(worker("w0", 5), worker("w1", 5, "vpn")), {"a": "w0"}))
+    assert done.moves == (Move("a", "w0", "w1", Trigger.WorkerIneligible),)
+    assert done.lower_bound == 1
+
+
+@pytest.mark.parametrize(
+    ("candidates", "reason"),
+    [
+        pytest.param({}, UnplacedReason.NoEligibleWorker, id="there is no worker at all"),
+        pytest.param(fleet(5), UnplacedReason.NoCapableWorker, id="no worker has the capability"),
+        pytest.param(
+            named(worker("w0", 5, "vpn", eligible=False), worker("w1", 5)),
+            UnplacedReason.NoEligibleWorker,
+            id="the workers that have the capability get nothing new",
+        ),
+        pytest.param(named(worker("w0", 0, "vpn")), UnplacedReason.NoCapacity, id="the worker that has it is full"),
+    ],
+)
+def test_a_stream_without_a_place_says_why(candidates: dict[str, Candidate], reason: UnplacedReason):
+    done = planned(World({"a": stream("a", capabilities=frozenset({"vpn"}))}, candidates))
+    assert done.unplaced == (Unplaced("a", reason),)
+    assert done.target == {}
+
+
+def test_scarce_streams_come_before_those_that_could_live_elsewhere():
+    catalog = streams(4) | {f"v{i}": stream(f"v{i}", capabilities=frozenset({"vpn"})) for i in range(4)}
+    done = planned(World(catalog, named(worker("w0", 4, "vpn"), worker("w1", 2))))
+    assert {s for s, w in done.target.items() if w == "w0"} == {"v0", "v1", "v2", "v3"}
+    assert [u.stream for u in done.unplaced] == ["s0002", "s0003"]
+
+
+def test_a_stream_that_lives_on_the_only_capable_worker_makes_room_by_moving():
+    catalog = streams(2) | {"v": stream("v", capabilities=frozenset({"vpn"}))}
+    candidates = named(worker("w0", 2, "vpn"), worker("w1", 2))
+    done = planned(World(catalog, candidates, {"s0000": "w0", "s0001": "w0"}, Policy(may_balance=False)))
+    assert done.unplaced == ()
+    assert done.target["v"] == "w0"
+    assert [(m.source, m.target) for m in done.moves if m.stream != "v"] == [("w0", "w1")]
+    assert triggers(done) == {Trigger.NewStream: 2}
+
+
+def test_room_is_made_along_a_chain_of_workers():
+    catalog = {
+        s.id: s
+        for s in (
+            stream("a", capabilities=frozenset({"vpn"})),
+            stream("b", capabilities=frozenset({"hls"})),
+            stream("new", capabilities=frozenset({"vpn", "hls"})),
+        )
+    }
+    candidates = named(worker("w0", 1, "vpn", "hls"), worker("w1", 1, "vpn", "aac"), worker("w2", 1, "aac", "hls"))
+    done = planned(World(catalog, candidates, {"a": "w0"}))
+    assert done.target == {"a": "w1", "b": "w2", "new": "w0"}
+
+
+def test_room_for_a_heavy_stream_is_gathered_from_several_light_ones():
+    catalog = streams(12, weight=1) | {"heavy": stream("heavy", weight=6)}
+    done = planned(World(catalog, fleet(9, 9), held(6, 6), Policy(may_balance=False)))
+    assert done.unplaced == ()
+    assert len(done.moves) == 4
+
+
+def test_who_had_a_worker_is_placed_before_who_is_new():
+    done = planned(World(streams(3), fleet(1), {"s0002": "gone"}))
+    assert done.target == {"s0002": "w0"}
+
+
+def test_a_stream_prefers_its_own_location_where_that_costs_no_balance():
+    catalog = {f"s{i}": stream(f"s{i}", location="berlin" if i % 2 else "paris") for i in range(10)}
+    candidates = named(worker("w0", 9, location="berlin"), worker("w1", 9, location="paris"))
+    done = planned(World(catalog, candidates))
+    assert all(catalog[s].location == candidates[w].location for s, w in done.target.items())
+    assert counts(done) == {"w0": 5, "w1": 5}
+
+
+def test_balance_goes_before_location():
+    candidates = named(worker("w0", 10, location="berlin"), worker("w1", 10, location="paris"))
+    done = planned(World(streams(10, location="paris"), candidates))
+    assert counts(done) == {"w0": 5, "w1": 5}
+
+
+def test_capabilities_that_tie_work_to_few_workers_do_not_count_as_imbalance():
+    # w0 alone can take these nine, and there is no tenth stream that it could give away.
+    catalog = {f"v{i}": stream(f"v{i}", capabilities=frozenset({"vpn"})) for i in range(9)} | streams(2)
+    candidates = named(worker("w0", 10, "vpn"), worker("w1", 10), worker("w2", 10))
+    done = planned(World(catalog, candidates))
+    assert counts(done) == {"w0": 9, "w1": 1, "w2": 1}
+    assert done.balanced
+    assert done.imbalance_after_percent > 50
+
+
+def test_overlapping_capabilities_are_shared_evenly_from_the_start():
+    a = {f"a{i:02d}": stream(f"a{i:02d}", capabilities=frozenset({"vpn"})) for i in range(20)}
+    b = {f"b{i:02d}": stream(f"b{i:02d}", capabilities=frozenset({"hls"})) for i in range(22)}
+    candidates = named(worker("w0", 50, "vpn"), worker("w1", 50, "vpn", "hls"), worker("w2", 50, "hls"))
+    assert counts(planned(World(a | b, candidates))) == {"w0": 14, "w1": 14, "w2": 14}
+
+
+def test_streams_of_different_weight_are_shared_by_weight():
+    catalog = streams(8, weight=1) | {f"h{i}": stream(f"h{i}", weight=4) for i in range(2)}
+    done = planned(World(catalog, fleet(10, 10)))
+    loads = Counter(done.target[s] for s in catalog for _ in range(catalog[s].weight))
+    assert loads == {"w0": 8, "w1": 8}
+
+
+def test_a_heavy_stream_is_exchanged_for_a_light_one_where_a_move_alone_would_not_help():
+    weights = {"h0": 8, "h1": 8, "l0": 4, "l1": 4}
+    catalog = {name: stream(name, weight=weight) for name, weight in weights.items()}
+    done = planned(World(catalog, fleet(20, 20), {"h0": "w0", "h1": "w0", "l0": "w1", "l1": "w1"}, FREE))
+    assert len(done.moves) == 2
+    assert done.imbalance_after_percent == 0
+
+
+def test_streams_that_are_gone_and_weights_below_one_do_no_harm():
+    done = World(streams(2, weight=0), fleet(1), {"deleted": "w0", "other": "gone"}).plan()
+    assert counts(done) == {"w0": 1}
