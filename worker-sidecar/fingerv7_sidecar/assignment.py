@@ -78,6 +78,14 @@ def found_config(payload: bytes) -> Config:
         return Config("unreadable", streams=1, payload=payload)
 
 
+def written_for(found: Config, worker: str) -> bool:
+    """Whether a found config was written for the worker of this name."""
+    try:
+        return bool(json.loads(found.payload)["worker"] == worker)
+    except (ValueError, TypeError, KeyError):
+        return False
+
+
 def belongs_to(found: Config, worker_uid: str) -> bool:
     """Whether a found config is an assignment of this FingerWorker: only then its hash fits its UID."""
     try:

@@ -1,8 +1,10 @@
-"""Getting and keeping the own Lease: look, wait for a predecessor, acquire, renew.
+"""Getting and keeping the own Lease: look, wait for a rival, acquire, renew.
 
 The Lease decides which of several processes of one identity may run the worker. Another pod's Lease is acquired
 only after its release, or after it stayed unchanged for T while we watched; our own clock measures that, never the
-timestamps in it. One request is under way at a time, because two writes would only make each other fail.
+timestamps in it. Anybody may delete a Lease, so one that is absent or blank proves nothing about who runs: a rival
+that was seen before is waited for just the same, and one that may have been missed leaves a doubt (`doubt_since`).
+One request is under way at a time, because two writes would only make each other fail.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from fingerv7.contract import Acknowledgement
-from fingerv7_sidecar.clock import Clock
+from fingerv7_sidecar.clock import Clock, rfc3339_micro
 from fingerv7_sidecar.events import LeaseReply, Note, SendLease
 from fingerv7_sidecar.identity import Identity
 from fingerv7_sidecar.lease import Statement, Stored, blank, renewed, stored
@@ -24,11 +26,9 @@ class Phase(enum.Enum):
     LOOKING = "looking"
     """What is stored is not known."""
     WAITING = "waiting"
-    """Another pod holds it."""
-    ABSENT = "absent"
-    """It has to be created."""
+    """Another pod holds it, or did and may still run."""
     FREE = "free"
-    """It may be acquired."""
+    """It may be acquired, or created when there is none."""
     HELD = "held"
 
 
@@ -55,7 +55,8 @@ class LeaseWrite:
 class Holding:
     """The state of the own Lease; `request` says what to send, `answered` takes the reply."""
 
-    def __init__(self, identity: Identity, times: Times) -> None:
+    def __init__(self, identity: Identity, times: Times, *, continuous: bool) -> None:
+        """`continuous`: an earlier process of this pod held the Lease less than D ago."""
         self._identity = identity
         self._times = times
         self.phase = Phase.LOOKING
@@ -67,8 +68,10 @@ class Holding:
         """What the stored Lease states; None when unknown."""
         self.recorded: Acknowledgement | None = None
         """The acknowledgement found in the Lease when it was read."""
-        self.fresh_at: float | None = None
-        """When this process created or first held a Lease without any history: nobody's silence was observed."""
+        self.doubt_since: float | None = None
+        """Since when we hold a Lease that told nothing of who held it before: for T another pod may be running."""
+        self.declared_s = 0.0
+        """The takeover time that the last other holder declared."""
         self.ok = 0
         self.failed = 0
         self.serial = 0
@@ -79,9 +82,13 @@ class Holding:
         self._conflicts = 0
         self._failures = 0
         self._was_held = False
-        self._continuous = False
-        """We hold it, or did until just now: whoever might run under this identity is this very process."""
+        self._continuous = continuous
+        """We hold it, or did less than D ago: nobody else can have waited for T since, so nobody else runs."""
+        self._doubtful = False
+        """What is about to be acquired does not tell whether another pod held it less than T ago."""
         self._rival: tuple[tuple[str, str, int], float] | None = None
+        """What the Lease of another pod looked like, and since when. Forgotten only by a release or after T."""
+        self._rival_name = ""
         self._told_waiting_at = 0.0
 
     # --- deciding what to send
@@ -96,9 +103,9 @@ class Holding:
             kind: Literal["create", "acquire", "renew"] = "renew"
         else:
             # Whoever acquires starts without an acknowledgement or a release of a predecessor.
-            kind = "create" if self.phase is Phase.ABSENT else "acquire"
+            kind = "create" if self._lease is None else "acquire"
             statement = Statement(register=statement.register, declared_s=statement.declared_s)
-        if kind == "create" or self._lease is None:
+        if self._lease is None:
             if not self._identity.pool:
                 self._fail(now, "the Lease does not exist and cannot be created without a pool: set POOL")
                 return None
@@ -165,9 +172,9 @@ class Holding:
         if reply.status in (200, 201) and reply.body is not None:
             if request.kind == "read":
                 return self._judge(now, request, reply.body)
-            return self._acknowledged(request, reply.body)
-        if reply.status == 404:
-            return self._missing(now, request, reply)
+            return self._acknowledged(now, request, reply.body)
+        if reply.status == 404 and request.kind != "create":  # there it would be the namespace
+            return self._judge(now, request, None)
         if reply.status == 409 and request.kind != "read":
             self._conflicts += 1
             self.phase = Phase.LOOKING
@@ -192,70 +199,77 @@ class Holding:
             self.notes.append(Note("lease-request-failed", {"reason": reason}, "warning"))
         self.reason = reason
 
-    def _acknowledged(self, request: LeaseWrite, body: Mapping[str, Any]) -> Outcome:
+    def _acknowledged(self, now: Clock, request: LeaseWrite, body: Mapping[str, Any]) -> Outcome:
         if request.kind != "renew":
             fields: dict[str, object] = {"holder": self._identity.incarnation, "created": request.kind == "create"}
             self.notes.append(Note("lease-acquired", fields))
-            if request.kind == "create" and not self._continuous:
-                self.fresh_at = request.sent.boot
+            self.doubt_since = None
         elif self.reason:
             self.notes.append(Note("lease-renewed-again", {"after": self.reason}))
+        if self._doubtful:
+            self.doubt_since, self._doubtful = now.boot, False
         self.phase, self._lease = Phase.HELD, body
         self._was_held = self._continuous = True
         self.last, self.told, self.reason = request, request.statement, ""
         self.ok += 1
-        self._retry_at, self._conflicts, self._failures, self._rival = 0.0, 0, 0, None
+        self._retry_at, self._conflicts, self._failures = 0.0, 0, 0
         return Outcome.ACKNOWLEDGED
 
-    def _missing(self, now: Clock, request: LeaseWrite, reply: LeaseReply) -> Outcome:
-        if request.kind == "create":  # the namespace
-            self._fail(now, _explain(reply, request.kind, self._identity), since=request.sent)
-            return Outcome.NOTHING
-        self.phase, self._lease, self._rival = Phase.ABSENT, None, None
-        self._retry_at = 0.0
-        if self._continuous:
-            self.notes.append(
-                Note("lease-vanished", {"reason": "somebody deleted the Lease; creating it"}, "warning")
-            )
-            return Outcome.VANISHED
-        return Outcome.NOTHING
-
-    def _judge(self, now: Clock, request: LeaseWrite, body: Mapping[str, Any]) -> Outcome:
-        found = stored(body)
-        self.recorded = found.applied
+    def _judge(self, now: Clock, request: LeaseWrite, body: Mapping[str, Any] | None) -> Outcome:
+        """Who may run under the Lease as it was just seen; None: there is none."""
+        found = stored(body or {})
         self._lease, self._retry_at = body, 0.0
+        self.recorded = found.applied
         if found.holder == self._identity.incarnation:
             self.phase, self._rival = (Phase.HELD if self.last else Phase.FREE), None
             return Outcome.NOTHING
-        predecessor = found.holder.partition("/")[0] == self._identity.pod_uid and not self._was_held
-        erased = self._continuous and not found.holder
-        if found.never_held or predecessor or found.shows_release or erased:
+        if found.duration_s:
+            self.declared_s = float(found.duration_s)
+        if self._continuous and not found.holder:
+            self.phase, self._doubtful = Phase.FREE, self.doubt_since is not None
+            what = "erased its holder" if body else "deleted it"
+            self.notes.append(Note("lease-vanished", {"reason": f"somebody {what}; acquiring it again"}, "warning"))
+            return Outcome.VANISHED
+        if found.holder.partition("/")[0] == self._identity.pod_uid and not self._was_held:
+            # An earlier process of this pod. One that acquired the Lease just now may have been in doubt itself.
+            since = rfc3339_micro(now.wall - max(self._times.takeover_s, self.declared_s))
             self.phase, self._rival = Phase.FREE, None
-            if found.never_held and not self._continuous:
-                self.fresh_at = now.boot
-            return Outcome.VANISHED if erased else Outcome.OUSTED if self._continuous else Outcome.NOTHING
+            self._doubtful = not self._continuous and found.acquire_time > since
+            return Outcome.NOTHING
+        if found.shows_release:
+            self.phase, self._rival, self._doubtful = Phase.FREE, None, False
+            return Outcome.OUSTED if self._continuous else Outcome.NOTHING
+        if found.never_held and not self._rival:
+            self.phase, self._doubtful = Phase.FREE, True
+            return Outcome.NOTHING
         return self._wait(now, request, found)
 
     def _wait(self, now: Clock, request: LeaseWrite, found: Stored) -> Outcome:
         seen = (found.holder, found.renew_time, found.transitions)
-        wait_s = max(self._times.takeover_s, float(found.duration_s))
+        wait_s = max(self._times.takeover_s, self.declared_s)
         if self._rival is None or self._rival[0] != seen:
             self._rival = (seen, now.boot)
+        self._rival_name = found.holder or self._rival_name
+        self._doubtful = False
         since = self._rival[1]
         if request.sent.boot - since >= wait_s:
             self.notes.append(
-                Note("lease-expired", {"holder": found.holder, "silent_s": round(wait_s, 1)}, "warning")
+                Note("lease-expired", {"holder": self._rival_name, "silent_s": round(wait_s, 1)}, "warning")
             )
-            self.phase, self._rival = Phase.FREE, None
+            self.phase, self._rival, self._rival_name = Phase.FREE, None, ""
             return Outcome.NOTHING
         first, self.phase = self.phase is not Phase.WAITING, Phase.WAITING
         self._continuous = False
         left = since + wait_s - now.boot
         self._retry_at = now.boot + max(0.01, min(self._pace, left))
+        who = (
+            f"another pod holds the Lease as {found.holder}"
+            if found.holder
+            else f"the Lease was held by {self._rival_name or 'another pod'} and then erased or deleted"
+        )
         self.reason = (
-            f"another pod holds the Lease as {found.holder or 'nobody (its holder was erased)'}; waiting until it "
-            f"releases it or has been silent for {wait_s:.0f} s ({left:.0f} s to go). Two sidecars must not share "
-            "one INSTANCE_ID"
+            f"{who}; waiting until it releases it or has been silent for {wait_s:.0f} s ({left:.0f} s to go). "
+            "Two sidecars must not share one INSTANCE_ID"
         )
         if first or now.boot - self._told_waiting_at >= 60:
             self._told_waiting_at = now.boot

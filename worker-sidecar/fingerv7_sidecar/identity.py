@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fingerv7.contract import Fence, Timing
-from fingerv7_sidecar.assignment import Config
+from fingerv7_sidecar.assignment import Config, written_for
+from fingerv7_sidecar.clock import Clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +52,15 @@ class Found:
     fence: Fence | None = None
     used: bool = False
     """Any trace of an earlier life: a missing config proves nothing then."""
+
+
+def continued_fence(found: Found, identity: Identity, now: Clock) -> Fence | None:
+    """The fence file, if it proves that no other pod can have run this worker since; None otherwise.
+
+    It holds only when less than D passed since an earlier process of this pod held the Lease, and a mirrored
+    config beside it tells that this process had no doubt about other pods any more.
+    """
+    config, fence = found.config, found.fence
+    if not config or not config.epoch or not written_for(config, identity.name):
+        return None
+    return fence if fence and fence.holds(now_s=now.boot, boot_id=identity.boot_id) else None

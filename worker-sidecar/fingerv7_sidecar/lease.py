@@ -31,6 +31,7 @@ class Stored:
 
     holder: str
     renew_time: str
+    acquire_time: str
     duration_s: int
     transitions: int
     released: Release | None
@@ -52,6 +53,7 @@ def stored(lease: Mapping[str, Any]) -> Stored:
     return Stored(
         holder=str(spec.get("holderIdentity") or ""),
         renew_time=str(spec.get("renewTime") or ""),
+        acquire_time=str(spec.get("acquireTime") or ""),
         duration_s=int(spec.get("leaseDurationSeconds") or 0),
         transitions=int(spec.get("leaseTransitions") or 0),
         released=Release.parse(annotations.get(RELEASED)),

@@ -41,7 +41,7 @@ from fingerv7_sidecar.events import (
     WriteFence,
 )
 from fingerv7_sidecar.holding import Holding, LeaseWrite, Outcome, Phase
-from fingerv7_sidecar.identity import Found, Identity, Policy
+from fingerv7_sidecar.identity import Found, Identity, Policy, continued_fence
 from fingerv7_sidecar.lease import Statement
 from fingerv7_sidecar.times import Times
 from fingerv7_sidecar.vitals import Vitals
@@ -72,7 +72,8 @@ class Sidecar:
         self.identity = identity
         self.policy = policy
         self.times = Times(policy.timing)
-        self.holding = Holding(identity, self.times)
+        continues = continued_fence(found, identity, now)
+        self.holding = Holding(identity, self.times, continuous=continues is not None)
         self.mode = Mode.CLEAR
         self.sent: Clock | None = None
         """When the last acknowledged renewal was sent; None while fenced."""
@@ -120,12 +121,11 @@ class Sidecar:
             report_timeout_s=policy.report_timeout_s,
             assume_alive=runs,
         )
-        fence = found.fence
-        if runs and fence and fence.holds(now_s=now.boot, boot_id=identity.boot_id):
-            self.sent = Clock(fence.sent_s, now.wall - (now.boot - fence.sent_s))
-            self.times.limit_fence(fence.fence_after_s)
-            self._note("continuing", fence_in_s=round(fence.fence_after_s - (now.boot - fence.sent_s), 1))
-        elif runs:
+        if continues:
+            self.sent = Clock(continues.sent_s, now.wall - (now.boot - continues.sent_s))
+            self.times.limit_fence(continues.fence_after_s)
+            self._note("continuing", fence_in_s=round(continues.fence_after_s - (now.boot - continues.sent_s), 1))
+        elif found.config and (found.config.epoch or runs):
             self._note("emptied-at-start", reason="the fence file does not allow the worker to run")
             self._want_emptied()
 
@@ -149,7 +149,7 @@ class Sidecar:
         if self.sent:
             at.append(now.boot + self.times.fence_s - now.since(self.sent))
         if self._may_write_lease:
-            due = self.holding.wake_at(self._statement(), at_once=self.mode is not Mode.EMPTYING)
+            due = self.holding.wake_at(self._statement(now), at_once=self.mode is not Mode.EMPTYING)
             at += [] if due is None else [due]
         if self._unconfirmed_since is not None:
             at.append(self._unconfirmed_since + self._apply_timeout_s)
@@ -306,15 +306,17 @@ class Sidecar:
             self.read_error = "the API server answered with another object than the own FingerWorker"
             return
         self.read_error = ""
-        if self.mode is Mode.READ:
+        if self.mode not in (Mode.READ, Mode.MIRROR):
+            return
+        if view and self.holding.doubt_since is not None:
             settled = self._settled_at(view)
-            if settled is not None and settled > now.boot:
+            if settled > now.boot:
+                self.mode, self.view = Mode.READ, None
                 self._settled_read_at = settled
                 self._reading = 0  # what counts is a read after that
                 return
-            self.mode = Mode.MIRROR
-        if self.mode is not Mode.MIRROR:
-            return
+            self.holding.doubt_since = None
+        self.mode = Mode.MIRROR
         before, self.view = self.view, view
         if (before.uid if before else "") != (view.uid if view else ""):
             what = "worker-deleted" if not view else "worker-recreated" if before else "worker-seen"
@@ -328,16 +330,20 @@ class Sidecar:
         elif not self._registers and self.policy.register:
             self._registers = True
 
-    def _settled_at(self, view: View | None) -> float | None:
-        """Until when another pod of this name may be running although its Lease left no trace.
+    def _settled_at(self, view: View | None) -> float:
+        """Until when another pod of this name may be running although the Lease that we hold tells nothing of it.
 
-        A Lease that we had to create was deleted, if the operator has heard of another pod under this name. That
-        pod notices at its next renewal; T after our creation it has noticed or fenced.
+        A Lease can be deleted, so only a FingerWorker that never had anything to give proves that nobody runs. T
+        after we acquired the Lease, a pod that was cut off has fenced, and one that was not has noticed us before.
         """
-        fresh, heard = self.holding.fresh_at, view.incarnation.partition("/")[0] if view else ""
-        if fresh is None or heard in ("", self.identity.pod_uid):
-            return None
-        return fresh + self.times.takeover_s
+        since = self.holding.doubt_since
+        untouched = view and view.config and not view.epoch and not view.config.streams
+        if since is None or (
+            view and untouched and view.incarnation.partition("/")[0] in ("", self.identity.pod_uid)
+        ):
+            return 0.0
+        asked_s = view.timing.takeover_after_ms / 1000 if view and view.timing else 0.0
+        return since + max(self.times.takeover_s, self.holding.declared_s, asked_s)
 
     def _config_written(self, now: Clock, event: ConfigWritten) -> None:
         if not self._writing or event.serial != self._writing[0]:
@@ -640,14 +646,15 @@ class Sidecar:
             return
         # While emptying, the release follows in a moment and clears the acknowledgement as well.
         at_once = self.mode is not Mode.EMPTYING
-        send = self.holding.request(now, self._statement(), at_once=at_once, report=self._report)
+        send = self.holding.request(now, self._statement(now), at_once=at_once, report=self._report)
         self._actions += self.holding.notes
         self.holding.notes.clear()
         if send:
             self._actions.append(send)
 
-    def _statement(self) -> Statement:
-        released = self.mode is Mode.RELEASED and bool(self._uid)
+    def _statement(self, now: Clock) -> Statement:
+        # Whoever holds the Lease speaks for all that may be running under it.
+        released = self.mode is Mode.RELEASED and bool(self._uid) and self._settled_at(None) <= now.boot
         return Statement(
             applied=str(self.acked) if self.acked else "",
             released=str(Release(self._uid, self.identity.incarnation)) if released else "",

@@ -6,7 +6,9 @@ Nothing waits: time moves when a test moves it, and every action is performed at
 from __future__ import annotations
 
 import copy
+import dataclasses
 import importlib.util
+import math
 import pathlib
 import ssl
 import sys
@@ -16,7 +18,7 @@ import pytest_asyncio
 import trustme
 
 from fingerv7.contract import Fence, Timing, assignment_hash
-from fingerv7_sidecar.assignment import Config
+from fingerv7_sidecar.assignment import Config, found_config
 from fingerv7_sidecar.clock import Clock
 from fingerv7_sidecar.events import (
     AwaitConfirmation,
@@ -77,6 +79,9 @@ class World:
         self.awaited: Config | None = None
         self.finished = False
         self._outstanding: tuple[SendLease, float] | None = None
+        self.applied = found.applied if found else ""
+        self.stored_at = -math.inf
+        """When the Lease was last written by the sidecar."""
         self.policy = policy or Policy(timing=Timing())
         identity = Identity("w1", "default", "radio", pod, "n1", BOOT)
         self.sidecar = Sidecar(identity, self.policy, found or Found(), self.now)
@@ -120,6 +125,10 @@ class World:
             },
         }
 
+    def succeed(self) -> None:
+        """An earlier pod has released the Lease, so that it is acquired at once and nobody else can be running."""
+        self.hold("pod-0/n0", released="uid-1/pod-0/n0")
+
     def touch(self, **labels: str) -> None:
         """A stranger edits the Lease's labels."""
         self.version += 1
@@ -128,8 +137,18 @@ class World:
         self.lease["metadata"]["labels"] = labels
         self.lease["metadata"]["resourceVersion"] = str(self.version)
 
+    def restart(self) -> None:
+        """Kill the sidecar; another process of the same pod goes on with what it left in the folder."""
+        identity = self.sidecar.identity
+        nonce = f"n{int(identity.nonce[1:]) + 1}"
+        config = found_config(self.file.payload) if self.file else None
+        found = Found(config, self.applied, self.fence, used=bool(config or self.applied or self.fence))
+        self._outstanding, self.serial = None, 0
+        self.sidecar = Sidecar(dataclasses.replace(identity, nonce=nonce), self.policy, found, self.now)
+
     def confirm(self) -> None:
         assert self.file
+        self.applied = self.file.hash
         self.do(Confirmed(self.file.hash))
 
     def run(self, seconds: float, step: float = 0.25) -> None:
@@ -221,6 +240,7 @@ class World:
         if action.method == "PUT" and action.body["metadata"]["resourceVersion"] != stored:
             return LeaseReply(action.serial, 409)
         self.version += 1
+        self.stored_at = self.boot
         self.lease = copy.deepcopy(dict(action.body))
         self.lease["metadata"]["resourceVersion"] = str(self.version)
         said = ",".join(key for key in ("applied", "released", "drain") if self.annotation(key)) or "nothing"

@@ -43,6 +43,7 @@ def test_a_missing_ca_file_is_said(tmp_path):
 async def test_a_whole_life(api, authority, tmp_path, log_format):
     streams = [{"id": "a", "url": "http://user:secret@radio.example/a?key=secret", "name": "a", "token": "1-1"}]
     given = {"epoch": 1, "hash": assignment_hash("uid-1", 1, streams), "streams": streams}
+    api.succeed("w1")
     api.put_worker("w1", "uid-1", assignment=given)
     (tmp_path / "token").write_text(api.token)
     authority.cert_pem.write_to_path(tmp_path / "ca.crt")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 
 import pytest
 
 from fingerv7.contract import Fence, Timing, empty_config_hash
 from fingerv7_sidecar.assignment import found_config, view_of
+from fingerv7_sidecar.clock import rfc3339_micro
 from fingerv7_sidecar.events import (
     Confirmed,
     DrainRequested,
@@ -28,6 +30,7 @@ def active(world, *ids, policy=None, **more):
     """A worker that runs `ids` at epoch 1 and confirmed it."""
     it = world(policy=policy, **more)
     it.lock_held = True
+    it.succeed()
     it.assign(1, *ids)
     it.start()
     if policy and policy.has_lock:
@@ -51,6 +54,7 @@ def left_behind(assigned, *ids, fence_age, epoch=1, uid="uid-1"):
 
 def test_a_start_acquires_then_reads_then_fills_then_acknowledges(world):
     it = world()
+    it.succeed()
     it.assign(1, "a", "b")
     it.start()
     assert it.history == ["lease:nothing", "read", "config:2"]
@@ -72,6 +76,7 @@ def test_a_booting_worker_with_nothing_assigned_is_acknowledged_at_once(world):
 
 def test_an_unassigned_worker_whose_folder_was_used_before_has_to_confirm(world):
     it = world(found=Found(config=None, applied="something", used=True))
+    it.succeed()
     it.assign(3)
     it.start()
     assert not it.annotation("applied")
@@ -249,6 +254,146 @@ def test_a_lease_without_history_is_not_trusted_when_the_operator_heard_another_
     assert it.sidecar.mode is Mode.READ
     it.run(2)
     assert it.streams == 1
+
+
+BLANK = {"metadata": {"name": "w1", "resourceVersion": "900"}, "spec": {}}
+
+
+@pytest.mark.parametrize("lease", [None, BLANK], ids=["deleted", "made anew"])
+def test_a_rival_is_not_forgotten_because_its_lease_is(world, lease):
+    it = world()
+    it.hold("pod-b/n9", seconds=30)
+    it.assign(7, "a", incarnation=INC)  # the operator has heard us already
+    it.start()
+    it.run(10)
+    it.lease = copy.deepcopy(lease)
+    it.run(29)
+    assert it.streams == 0
+    assert it.lease == lease
+    assert "was held by pod-b/n9" in it.sidecar.problems()[0]
+    it.run(4)
+    assert it.streams == 1
+
+
+def test_a_rival_that_makes_its_lease_again_keeps_it(world):
+    it = world()
+    it.hold("pod-b/n9")
+    it.start()
+    it.lease = None
+    it.run(4)
+    it.hold("pod-b/n9", renew="again")
+    it.run(19)
+    assert it.lease["spec"]["holderIdentity"] == "pod-b/n9"
+
+
+@pytest.mark.parametrize("lease", [None, BLANK], ids=["absent", "never held"])
+def test_under_a_lease_without_history_another_pod_may_run_what_the_fingerworker_gives(world, lease):
+    it = world()
+    it.lease = copy.deepcopy(lease)
+    it.assign(7, incarnation=INC)
+    it.start()
+    it.run(19)
+    assert it.file is None
+    assert not it.annotation("applied")
+    assert "must have stopped" in it.sidecar.problems()[-1]
+    it.run(1.5)
+    assert it.annotation("applied") == f"uid-1/{INC}/7"
+
+
+def test_the_takeover_time_of_the_pool_counts_for_a_pod_that_left_no_trace(world):
+    it = world()
+    it.assign(7, "a", liveness={"takeoverAfter": "60s"})
+    it.start()
+    it.run(59)
+    assert it.streams == 0
+    it.run(2)
+    assert it.streams == 1
+
+
+def test_a_fingerworker_that_appears_later_with_streams_is_doubted_as_well(world):
+    it = world()
+    it.start()
+    it.run(2)
+    it.assign(7, "a")
+    it.run(16)
+    assert it.streams == 0
+    it.run(4)
+    assert it.streams == 1
+
+
+def test_a_worker_that_began_with_nothing_is_filled_at_once(world):
+    it = world()
+    it.assign(0)
+    it.start()
+    it.assign(1, "a")
+    assert it.streams == 1
+
+
+@pytest.mark.parametrize("ids", [(), ("a",)], ids=["empty", "running"])
+@pytest.mark.parametrize("lease", [None, BLANK], ids=["absent", "never held"])
+def test_a_restart_in_the_same_pod_continues_although_the_lease_left_no_trace(world, assigned, lease, ids):
+    it = world(found=left_behind(assigned, *ids, fence_age=4))
+    it.lease = copy.deepcopy(lease)
+    it.assign(1, *ids)
+    it.start()
+    assert it.history == ["lease:nothing", "read", "lease:applied"]
+
+
+def test_a_restart_after_the_fence_passed_knows_nothing_of_other_pods(world, assigned):
+    it = world(found=left_behind(assigned, "a", fence_age=12.5))
+    it.assign(1, "a")
+    it.start()
+    it.run(19)
+    assert it.streams == 0
+    it.run(2)
+    assert it.streams == 1
+
+
+def test_a_restart_while_in_doubt_is_in_doubt_as_well(world):
+    it = world()
+    it.hold("pod-a/earlier")
+    it.lease["spec"]["acquireTime"] = rfc3339_micro(it.wall - 19)
+    it.assign(7, "a")
+    it.start()
+    it.run(19)
+    assert it.streams == 0
+    it.run(2)
+    assert it.streams == 1
+
+
+def test_a_restart_long_after_its_pod_acquired_the_lease_goes_on_at_once(world):
+    it = world()
+    it.hold("pod-a/earlier")
+    it.lease["spec"]["acquireTime"] = rfc3339_micro(it.wall - 21)
+    it.assign(7, "a")
+    it.start()
+    assert it.streams == 1
+
+
+def test_a_lease_that_is_deleted_once_more_starts_the_doubt_again(world):
+    it = world()
+    it.assign(7, "a")
+    it.start()
+    it.run(10)
+    it.lease = None
+    it.run(20)
+    assert it.lease["spec"]["holderIdentity"] == INC
+    assert it.streams == 0
+    it.run(6)
+    assert it.streams == 1
+
+
+def test_nothing_is_released_while_a_pod_that_left_no_trace_may_run(world):
+    it = active(world, "a", policy=LOCKED)
+    it.online = False
+    it.run(13)
+    it.lease, it.online, it.lock_held = None, True, False
+    it.do(LockProbed(0, held=False))
+    it.run(18)
+    assert it.lease["spec"]["holderIdentity"] == INC
+    assert not it.annotation("released")
+    it.run(4)
+    assert it.annotation("released") == f"uid-1/{INC}"
 
 
 def test_without_a_pool_a_missing_lease_is_explained(world):
@@ -659,6 +804,7 @@ def test_a_worker_that_follows_late_is_not_suspected_while_epochs_keep_coming(wo
 
 def test_confirmation_on_write_needs_no_worker(world):
     it = world(policy=Policy(timing=Timing(), confirm_on_write=True))
+    it.succeed()
     it.assign(1, "a")
     it.start()
     assert it.annotation("applied") == f"uid-1/{INC}/1"

@@ -30,7 +30,9 @@ def running(api, authority, tmp_path):
     """Starts a sidecar in this process: `async with running(**policy) as it`."""
 
     @contextlib.asynccontextmanager
-    async def start(*, ca=authority, timing=FAST, nonce="n1", pod="pod-a", folder="config", **policy):
+    async def start(*, ca=authority, timing=FAST, nonce="n1", pod="pod-a", folder="config", lease=True, **policy):
+        if lease and not api.leases:
+            api.succeed("w1")
         root = tmp_path / folder
         root.mkdir(exist_ok=True)
         (tmp_path / "token").write_text(api.token)
@@ -147,7 +149,7 @@ async def test_an_untrusted_certificate_is_refused_and_said(running):
 
 async def test_missing_rights_are_said(api, running):
     api.refuse["POST /apis/coordination"] = 403
-    async with running() as it:
+    async with running(lease=False) as it:
         await it.until(lambda: "verb create on leases" in it.sidecar.holding.reason)
         api.refuse = {"GET /apis/fingerv7.io": 403}
         await it.until(lambda: "verbs get and watch on fingerworkers" in it.sidecar.read_error)
