@@ -8,6 +8,7 @@ that import costs 55 MiB and is made only there. Certificates are always verifie
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import ssl
 from collections.abc import Callable
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from fingerv7.adapters.kube.errors import CredentialsError
+
+_log = logging.getLogger(__name__)
 
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 REREAD_AFTER_S: Final = 60.0
@@ -74,12 +77,17 @@ class RereadToken:
             now = asyncio.get_running_loop().time()
             refused = rejected is not None and rejected == self._value
             if refused or self._read_at is None or now - self._read_at > REREAD_AFTER_S:
-                if self._threaded:
-                    self._value = await asyncio.to_thread(self._read, refused)
-                else:
-                    self._value = self._read(refused)
+                try:
+                    self._value = await self._reread(refused)
+                except Exception as error:
+                    if self._read_at is None:
+                        raise CredentialsError(f"no credentials: {error}") from error
+                    _log.warning("the credentials could not be read again, keeping the old ones: %s", error)
                 self._read_at = now
             return self._value
+
+    async def _reread(self, refused: bool) -> str | None:
+        return await asyncio.to_thread(self._read, refused) if self._threaded else self._read(refused)
 
 
 def load_credentials(*, kubeconfig: Path | None = None, context: str | None = None) -> Credentials:
@@ -102,10 +110,7 @@ def _from_service_account(folder: Path) -> Credentials:
         )
 
     def read(_refused: bool) -> str:
-        try:
-            return f"Bearer {token_file.read_text().strip()}"
-        except OSError as error:
-            raise CredentialsError(f"cannot read the service account token {token_file}: {error}") from error
+        return f"Bearer {token_file.read_text().strip()}"
 
     try:
         ssl_context = ssl.create_default_context(cafile=str(ca_file))

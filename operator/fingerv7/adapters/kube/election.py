@@ -10,6 +10,7 @@ refused by the leader epoch (design section 4), which is why a Lease that somebo
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import socket
@@ -89,6 +90,8 @@ class Election:
         self._ended = threading.Lock()
         self._deadline: float | None = None
         self._lease: Json | None = None
+        self._sent = False
+        """Whether a write was ever sent, so that the Lease may be ours even if no answer said so."""
         self._seen: tuple[object, ...] | None = None
         self._seen_at = 0.0
         self._last_words = ""
@@ -172,28 +175,24 @@ class Election:
     async def release(self) -> None:
         """Let the next leader start at once. Call it when no write of this process is under way any more.
 
-        Never raises: a Lease that cannot be released is taken over after its duration.
+        Also after an `acquire` that was cancelled, whose write may have won. Never raises: a Lease that cannot be
+        released is taken over after its duration.
         """
-        lease, self._lease, self._deadline = self._lease, None, None
+        self._deadline = None
         try:
-            if lease is not None and not await self._released(lease):
-                # A renewal whose answer was lost came in between.
+            while self._sent:
                 lease = await self._read()
-                if lease is not None and (lease.get("spec") or {}).get("holderIdentity") == self.identity:
-                    await self._released(lease)
+                if lease is None or (lease.get("spec") or {}).get("holderIdentity") != self.identity:
+                    break
+                spec = {**lease["spec"], "holderIdentity": "", "renewTime": self._written_now()}
+                with contextlib.suppress(Conflict):  # a renewal whose answer was lost came in between
+                    await self._within(self._api.replace(self._path(self._name), {**lease, "spec": spec}))
+                    break
         except (KubeError, TimeoutError) as error:
             _log.warning("the leader Lease was not released: %s", _reason(error))
         finally:
             if self._watchdog is not None:
                 self._watchdog.stop()
-
-    async def _released(self, lease: Json) -> bool:
-        spec = {**lease["spec"], "holderIdentity": "", "renewTime": self._written_now()}
-        try:
-            await self._within(self._api.replace(self._path(self._name), {**lease, "spec": spec}))
-        except Conflict:
-            return False
-        return True
 
     # --- the Lease ----------------------------------------------------------------------------------------
 
@@ -215,7 +214,7 @@ class Election:
             "renewTime": now,
             "leaseTransitions": int(old.get("leaseTransitions") or 0) + (not mine and lease is not None),
         }
-        sent = self._clock()
+        sent, self._sent = self._clock(), True
         if lease is None:
             body = {"apiVersion": LEASES.api_version, "kind": LEASES.kind, "metadata": {"name": self._name}}
             stored = await self._within(self._api.create(self._path(None), {**body, "spec": spec}))

@@ -23,8 +23,8 @@ from fingerv7.contract import (
     Release,
     assignment_hash,
 )
-from fingerv7.core.catalog import stream_size
 from fingerv7.core.model import Assignment, Grant, Lease, Stream, Token, Worker
+from fingerv7.core.size import stream_size
 
 CREATED_BY: Final = "fingerv7.io/created-by"
 CREATED_BY_OPERATOR: Final = "operator"

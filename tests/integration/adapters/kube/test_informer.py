@@ -193,7 +193,7 @@ async def test_a_forgotten_place_is_listed_again(
         await until(seen.informer.synced.is_set, "the first list")
         line.proxy.refuse()
         await api.delete(FINGERWORKERS.path(namespace, "deleted"))
-        seen.informer.version = 1  # as after a compaction: older than anything that the server remembers
+        seen.informer._objects.version = 1  # as after a compaction: older than anything that the server remembers
         seen.changes.clear()
         line.proxy.mode = "pass"
         await until(lambda: seen.names == {"kept"}, "the second list")

@@ -220,7 +220,8 @@ async def test_a_write_that_could_not_even_connect_in_time_changed_nothing() -> 
     [(409, errors.Conflict), (404, errors.NotFound), (403, errors.Forbidden), (422, errors.Invalid)],
 )
 async def test_a_refused_write_is_not_repeated(verb: str, status: int, kind: type[Exception]) -> None:
-    async with running(Answer(status, {"reason": "X"})) as (server, client):
+    reason = "NotFound" if status == 404 else "X"
+    async with running(Answer(status, {"reason": reason, "details": {"name": "a"}})) as (server, client):
         with pytest.raises(kind):
             await writes(client, verb)
         assert len(server.requests) == 1
@@ -276,6 +277,23 @@ async def test_a_token_that_stays_refused_is_reported() -> None:
         with pytest.raises(errors.Unauthorized, match="who are you"):
             await client.get(PATH)
         assert len(server.requests) == 2
+
+
+class NoToken:
+    def __init__(self, takes_s: float) -> None:
+        self.takes_s = takes_s
+
+    async def authorization(self, *, rejected: str | None = None) -> str | None:
+        await asyncio.sleep(self.takes_s)
+        raise errors.CredentialsError("the token file is gone")
+
+
+@pytest.mark.parametrize(("takes_s", "said"), [(0, "the token file is gone"), (60, "credentials: TimeoutError")])
+async def test_without_credentials_nothing_is_sent(takes_s: float, said: str) -> None:
+    async with running(Answer(), token=NoToken(takes_s), request_timeout_s=0.3) as (server, client):
+        with pytest.raises(errors.ApiUnreachable, match=said):
+            await client.create(PATH, OBJECT)
+        assert not server.requests
 
 
 # --- reads ------------------------------------------------------------------------------------------------

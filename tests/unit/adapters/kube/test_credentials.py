@@ -62,12 +62,25 @@ def test_the_token_is_read_again_after_a_minute_or_when_it_is_refused(
     virtually(main())
 
 
-def test_a_token_that_cannot_be_read_any_more_is_named(pod: Path, virtually: Callable[..., None]) -> None:
+def test_a_token_that_was_never_read_is_missed_by_name(pod: Path, virtually: Callable[..., None]) -> None:
     async def main() -> None:
         token = load_credentials().token
         (pod / "token").unlink()
         with pytest.raises(CredentialsError, match="token"):
             await token.authorization()
+        (pod / "token").write_text("back")
+        assert await token.authorization() == "Bearer back"
+
+    virtually(main())
+
+
+def test_a_token_that_cannot_be_read_again_is_kept(pod: Path, virtually: Callable[..., None]) -> None:
+    async def main() -> None:
+        token = load_credentials().token
+        await token.authorization()
+        (pod / "token").unlink()
+        await asyncio.sleep(61)
+        assert await token.authorization() == "Bearer first"
 
     virtually(main())
 

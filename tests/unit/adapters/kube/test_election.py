@@ -165,6 +165,31 @@ def test_stepping_down_in_the_middle_of_a_renewal_still_releases(
     virtually(main())
 
 
+def test_stepping_down_while_winning_still_releases(virtually: Callable[..., None], memory_api: Any) -> None:
+    async def main() -> None:
+        one = Candidate(memory_api, "one")
+        one.line.state = "mute writes"
+        await passing(0.1)
+        assert holder(memory_api) == "one"
+        one.line.state = "up"
+        await one.step_down()
+        assert holder(memory_api) == ""
+
+    virtually(main())
+
+
+def test_a_candidate_that_never_stood_releases_nothing(virtually: Callable[..., None], memory_api: Any) -> None:
+    async def main() -> None:
+        one, two = Candidate(memory_api, "one"), Candidate(memory_api, "two")
+        await passing(5)
+        await two.step_down()
+        assert one.leads
+        assert holder(memory_api) == "one"
+        await one.stop()
+
+    virtually(main())
+
+
 @pytest.mark.parametrize("state", ["down", "hangs", "mute"])
 def test_a_leader_without_answers_stops_writing_before_anybody_else_starts(
     virtually: Callable[..., None], memory_api: Any, state: str

@@ -24,10 +24,31 @@ from fingerv7.adapters.kube.errors import ApiError, api_error
     ],
 )
 def test_each_status_has_its_error(status: int, kind: type[ApiError]) -> None:
-    error = api_error(status, {"kind": "Status", "reason": "Why", "message": "what was wrong"})
+    reason = "NotFound" if status == 404 else "Why"
+    body = {"kind": "Status", "reason": reason, "message": "what was wrong", "details": {"name": "a"}}
+    error = api_error(status, body)
     assert type(error) is kind
-    assert (error.status, error.reason, error.message) == (status, "Why", "what was wrong")
-    assert str(error) == f"{status} Why: what was wrong"
+    assert (error.status, error.reason, error.message) == (status, reason, "what was wrong")
+    assert str(error) == f"{status} {reason}: what was wrong"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "404 page not found",
+        {"kind": "Status", "reason": "NotFound", "message": "the server could not find the requested resource"},
+        {"kind": "Status", "reason": "NotFound", "details": {"group": "fingerv7.io", "kind": "fingerworkers"}},
+        {"error": "no such route", "details": {"name": "a"}},
+    ],
+)
+def test_a_404_that_does_not_name_the_object_says_nothing_about_it(body: object) -> None:
+    assert type(api_error(404, body)) is ApiError
+
+
+def test_the_refused_fields_are_told_apart_from_their_values() -> None:
+    causes = [{"field": "status.assignment.streams[0].url", "message": "secret"}, {"field": "spec"}]
+    error = api_error(422, {"reason": "Invalid", "details": {"causes": causes}})
+    assert error.fields == ("status.assignment.streams[0].url", "spec")
 
 
 def test_an_answer_of_a_proxy_that_is_no_status_object_is_kept_as_text() -> None:

@@ -403,6 +403,22 @@ def test_a_throttling_server_is_left_alone_for_as_long_as_it_asks(
     virtually(main())
 
 
+def test_an_answer_without_sense_does_not_end_it(virtually: Callable[..., None], memory_api: Any) -> None:
+    async def main() -> None:
+        memory_api.write("a", 1)
+        async with Watched(memory_api) as seen:
+            await seen.synced()
+            memory_api.fail(RuntimeError("nonsense"))
+            await settle(1)
+            assert seen.informer.last_error == "nonsense"
+            memory_api.fail(None)
+            memory_api.write("a", 2)
+            await settle(10)
+            assert seen.specs == {"a": 2}
+
+    virtually(main())
+
+
 # --- what cannot be read ----------------------------------------------------------------------------------
 
 
@@ -452,7 +468,7 @@ def test_a_listener_that_fails_stops_nothing(
     async def main() -> None:
         memory_api.write("a", 1)
         async with Watched(memory_api) as seen:
-            seen.informer._on_change = lambda *_: 1 / 0
+            seen.informer._objects._on_change = lambda *_: 1 / 0
             await seen.synced()
             memory_api.write("b", 1)
             await settle()
@@ -498,7 +514,7 @@ async def _live_through(api: Any, steps: list[tuple[str, int]], list_takes_s: fl
 
     api.write("a")
     async with Watched(api) as seen:
-        seen.informer._on_change = on_change
+        seen.informer._objects._on_change = on_change
         informer = seen.informer
         api.list_takes_s = list_takes_s
         await settle(1)
