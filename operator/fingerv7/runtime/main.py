@@ -48,10 +48,7 @@ def main() -> None:
 async def serve(settings: Settings, credentials: Credentials) -> int:
     """Until a signal or the loss of office; the exit status."""
     stop = asyncio.Event()
-    running = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        running.add_signal_handler(number, stop.set)
-
+    _on_signals(stop)
     clocks = Clocks()
     async with contextlib.AsyncExitStack() as stack:
         api = await stack.enter_async_context(KubeClient(credentials, request_timeout_s=5.0))
@@ -76,11 +73,24 @@ async def serve(settings: Settings, credentials: Credentials) -> int:
                 acquiring.cancel()
                 return _status_of({stopping, *watching})
             term = Term(acquiring.result(), may_write=lambda: election.may_write)
-            return await _in_office(settings, credentials, api, fleets, election, term, clocks, {stopping, *watching})
+            outside = {stopping, *watching}
+            return await _in_office(settings, credentials, api, fleets, election, term, clocks, stop, outside)
         finally:
             for task in (*watching, stopping):
                 task.cancel()
             await asyncio.gather(*watching, stopping, return_exceptions=True)
+
+
+def _on_signals(stop: asyncio.Event) -> None:
+    running = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        running.add_signal_handler(number, stop.set)
+
+
+async def _reclaim_signals(ready: asyncio.Event, stop: asyncio.Event) -> None:
+    """Kopf takes the signals for itself as it starts, and would end first, with our writes still under way."""
+    await ready.wait()
+    _on_signals(stop)
 
 
 def _fleet(api: KubeClient, settings: Settings, clocks: Clocks) -> Fleet:
@@ -104,6 +114,7 @@ async def _in_office(
     election: Election,
     term: Term,
     clocks: Clocks,
+    stop: asyncio.Event,
     outside: set[asyncio.Task[Any]],
 ) -> int:
     """One term: from the election to the release of the Lease. Ends when one of the tasks `outside` does."""
@@ -116,7 +127,8 @@ async def _in_office(
         pools = Pools(api, fleet, term, recorder, clocks)
         strays = asyncio.create_task(pools.run_strays())
         superseded = asyncio.create_task(pools.superseded.wait())
-        stop_kopf = asyncio.Event()
+        ready, stop_kopf = asyncio.Event(), asyncio.Event()
+        signals = asyncio.create_task(_reclaim_signals(ready, stop))
         serving = asyncio.create_task(
             kopf.operator(
                 registry=handlers.registry(pools, credentials),
@@ -124,6 +136,7 @@ async def _in_office(
                 standalone=True,
                 clusterwide=not settings.watch_namespaces,
                 namespaces=settings.watch_namespaces,
+                ready_flag=ready,
                 stop_flag=stop_kopf,
             )
         )
@@ -133,11 +146,13 @@ async def _in_office(
             if superseded.done():
                 os._exit(EXIT_SUPERSEDED)  # before anything else is written
             await pools.stop()
+            # By the flag alone it would wait for tasks of ours; the flag tells it that this end is intended.
             stop_kopf.set()
+            serving.cancel()
             await asyncio.wait({serving}, timeout=5.0)
             return _status_of({*outside, strays})
         finally:
-            for task in (strays, superseded, serving):
+            for task in (strays, superseded, serving, signals):
                 task.cancel()
             await pools.stop()
     finally:
