@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from fingerv7.contract import POOL_LABEL
 from fingerv7.core.liveness import Health, Verdict
 from fingerv7.core.model import Lease, Worker
 
@@ -54,8 +55,7 @@ def standing(facts: Facts) -> Standing:
 def _taken_over(facts: Facts) -> Standing | None:
     if not facts.taken_over:
         return None
-    why = "" if facts.health.reason == "Silent" else f" ({facts.health.reason})"
-    message = f"silent for {facts.health.silent_s:.0f} s{why}; its streams are given to others"
+    message = f"{_silence(facts)}; its streams are given to others"
     return Standing("TakenOver", message, keeps=False, stop="WorkerLost")
 
 
@@ -82,7 +82,8 @@ def _absent(facts: Facts) -> Standing | None:
     if facts.health.verdict is not Verdict.ABSENT:
         return None
     if facts.health.reason == "NoLease":
-        return Standing("NoLease", "no Lease of this name yet; is its sidecar running?")
+        message = f"no Lease of this name with the label {_label(facts)} yet; is its sidecar running?"
+        return Standing("NoLease", message)
     return Standing("NoHolder", "nobody holds its Lease yet; is its sidecar running?")
 
 
@@ -91,7 +92,7 @@ def _silent(facts: Facts) -> Standing | None:
         return None
     return Standing(
         "TakeoverHeld",
-        f"silent for {facts.health.silent_s:.0f} s, but so are many others: takeover waits for the brake",
+        f"{_silence(facts)}, but so are many others: takeover waits for the brake",
     )
 
 
@@ -99,12 +100,7 @@ def _late(facts: Facts) -> Standing | None:
     if facts.health.verdict is not Verdict.LATE:
         return None
     left = max(0.0, facts.takeover_s - facts.health.silent_s)
-    why = {
-        "PoolMismatch": "its Lease carries another pool's label",
-        "NoLease": "its Lease is gone",
-        "NoHolder": "nobody holds its Lease",
-    }.get(facts.health.reason, f"not heard for {facts.health.silent_s:.0f} s")
-    return Standing(facts.health.reason, f"{why}; its streams move in {left:.0f} s")
+    return Standing(facts.health.reason, f"{_silence(facts)}; its streams move in {left:.0f} s")
 
 
 def _unregistered(facts: Facts) -> Standing | None:
@@ -137,6 +133,21 @@ def _drain_reason(facts: Facts) -> str:
     if lease and lease.drain and lease.drain == lease.holder:
         return "asked for by its sidecar"
     return ""
+
+
+def _silence(facts: Facts) -> str:
+    """Since when the worker counts as silent, and what would be right where that is not the sidecar's doing."""
+    why = {
+        "PoolMismatch": f"its Lease carries another pool's label and needs {_label(facts)}",
+        "NoLease": f"there is no Lease of its name with the label {_label(facts)}",
+        "NoHolder": "nobody holds its Lease",
+    }.get(facts.health.reason)
+    silent = f"silent for {facts.health.silent_s:.0f} s"
+    return f"{silent}: {why}" if why else silent
+
+
+def _label(facts: Facts) -> str:
+    return f"{POOL_LABEL}={facts.worker.pool}"
 
 
 _RULES: tuple[Callable[[Facts], Standing | None], ...] = (

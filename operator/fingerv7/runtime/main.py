@@ -25,6 +25,8 @@ from fingerv7.runtime import handlers, logs
 from fingerv7.runtime.clocks import Clocks
 from fingerv7.runtime.fleet import Fleet
 from fingerv7.runtime.health import serve_health
+from fingerv7.runtime.metrics import Metrics
+from fingerv7.runtime.office import Office
 from fingerv7.runtime.pools import Pools
 from fingerv7.runtime.settings import Settings, SettingsError
 from fingerv7.runtime.term import Term
@@ -49,7 +51,7 @@ async def serve(settings: Settings, credentials: Credentials) -> int:
     """Until a signal or the loss of office; the exit status."""
     stop = asyncio.Event()
     _on_signals(stop)
-    clocks = Clocks()
+    clocks, metrics = Clocks(), Metrics()
     async with contextlib.AsyncExitStack() as stack:
         api = await stack.enter_async_context(KubeClient(credentials, request_timeout_s=5.0))
         # Renewals never queue behind the fleet's writes.
@@ -66,7 +68,7 @@ async def serve(settings: Settings, credentials: Credentials) -> int:
         watching = [asyncio.create_task(fleets.workers.run()), asyncio.create_task(fleets.leases.run())]
         stopping = asyncio.create_task(stop.wait())
         try:
-            await serve_health(settings.listen, fleets, election, stack)
+            await serve_health(settings.listen, fleets, election, metrics, stack)
             acquiring = asyncio.create_task(_take_office(election, fleets))
             await asyncio.wait({stopping, acquiring, *watching}, return_when=asyncio.FIRST_COMPLETED)
             if not acquiring.done():
@@ -74,7 +76,9 @@ async def serve(settings: Settings, credentials: Credentials) -> int:
                 return _status_of({stopping, *watching})
             term = Term(acquiring.result(), may_write=lambda: election.may_write)
             outside = {stopping, *watching}
-            return await _in_office(settings, credentials, api, fleets, election, term, clocks, stop, outside)
+            return await _in_office(
+                settings, credentials, api, fleets, election, term, clocks, metrics, stop, outside
+            )
         finally:
             for task in (*watching, stopping):
                 task.cancel()
@@ -114,6 +118,7 @@ async def _in_office(
     election: Election,
     term: Term,
     clocks: Clocks,
+    metrics: Metrics,
     stop: asyncio.Event,
     outside: set[asyncio.Task[Any]],
 ) -> int:
@@ -124,7 +129,7 @@ async def _in_office(
         await _catch_up(fleet)
         term.begin(fleet.highest_leader_epoch())
         log.info("in office", extra={"identity": election.identity, "leader_epoch": term.leader_epoch})
-        pools = Pools(api, fleet, term, recorder, clocks)
+        pools = Pools(Office(api, fleet, term, recorder, clocks, metrics))
         strays = asyncio.create_task(pools.run_strays())
         superseded = asyncio.create_task(pools.superseded.wait())
         ready, stop_kopf = asyncio.Event(), asyncio.Event()

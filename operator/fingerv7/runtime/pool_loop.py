@@ -12,8 +12,6 @@ import logging
 from collections.abc import Coroutine
 from typing import Any
 
-from fingerv7.adapters.kube.api import KubeApi
-from fingerv7.adapters.kube.events import EventRecorder
 from fingerv7.adapters.postgres.source import SourceState
 from fingerv7.api.streampool import Registration, StreamPool
 from fingerv7.core.catalog import Snapshot
@@ -22,12 +20,13 @@ from fingerv7.core.rounds import BALANCING, Decision, Memory, Rules, World, deci
 from fingerv7.core.takeover import MassFailure
 from fingerv7.runtime.catalog import PoolCatalog
 from fingerv7.runtime.clocks import Clocks
-from fingerv7.runtime.fleet import Fleet, PoolKey
+from fingerv7.runtime.fleet import PoolKey
+from fingerv7.runtime.office import Office
 from fingerv7.runtime.prober import Prober
 from fingerv7.runtime.publisher import Publisher
 from fingerv7.runtime.registrar import Registrar
 from fingerv7.runtime.reporter import Reporter
-from fingerv7.runtime.term import SupersededError, Term
+from fingerv7.runtime.term import SupersededError
 
 log = logging.getLogger(__name__)
 
@@ -51,28 +50,19 @@ def _remembered(pool: StreamPool, clocks: Clocks) -> Memory:
 class PoolLoop:
     """One pool in one term of leadership."""
 
-    def __init__(
-        self,
-        key: PoolKey,
-        pool: StreamPool,
-        *,
-        api: KubeApi,
-        fleet: Fleet,
-        term: Term,
-        recorder: EventRecorder,
-        clocks: Clocks,
-    ) -> None:
+    def __init__(self, key: PoolKey, pool: StreamPool, office: Office) -> None:
         self.key = key
         self.pool = pool
         namespace, _ = key
-        self._fleet = fleet
-        self._term = term
-        self._clocks = clocks
-        self._memory = _remembered(pool, clocks)
-        self._publisher = Publisher(api, fleet, term, namespace=namespace)
-        self._prober = Prober(api, fleet, namespace=namespace, clock=clocks.monotonic)
-        self._registrar = Registrar(api, fleet, term, recorder, namespace=namespace, clocks=clocks)
-        self._reporter = Reporter(api, self._publisher, term, recorder, key=key, clocks=clocks)
+        self._fleet = office.fleet
+        self._term = office.term
+        self._clocks = office.clocks
+        self._metrics = office.metrics
+        self._memory = _remembered(pool, office.clocks)
+        self._publisher = Publisher(office, namespace=namespace)
+        self._prober = Prober(office, namespace=namespace)
+        self._registrar = Registrar(office, namespace=namespace)
+        self._reporter = Reporter(office, self._publisher, key=key)
         self._wake = asyncio.Event()
         self._barrier_passed = False
         self._catalog = PoolCatalog(pool)
@@ -175,6 +165,7 @@ class PoolLoop:
         """The log lines that no write of ours tells: takeovers, and acknowledgements by the workers."""
         for name in sorted(decision.newly_taken):
             assignment = world.workers[name].assignment
+            self._metrics.took_over(self.key)
             log.warning(
                 "takeover",
                 extra={

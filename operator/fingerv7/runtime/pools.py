@@ -11,9 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from fingerv7.adapters.kube.api import KubeApi
 from fingerv7.adapters.kube.errors import ApiError, Conflict, KubeError, NotFound
-from fingerv7.adapters.kube.events import EventRecorder
 from fingerv7.adapters.kube.resources import SECRETS, STREAMPOOLS
 from fingerv7.adapters.postgres.errors import Reason, SecretError
 from fingerv7.adapters.postgres.source import PostgresSource
@@ -21,11 +19,11 @@ from fingerv7.adapters.postgres.spec import SourceSpec
 from fingerv7.api.streampool import PostgresSource as SourceModel
 from fingerv7.api.streampool import StreamPool
 from fingerv7.contract import FINALIZER, GROUP, VERSION
-from fingerv7.runtime.clocks import Clocks
-from fingerv7.runtime.fleet import Fleet, PoolKey
+from fingerv7.runtime.fleet import PoolKey
+from fingerv7.runtime.office import Office
 from fingerv7.runtime.pool_loop import PoolLoop
 from fingerv7.runtime.strays import Strays
-from fingerv7.runtime.term import SupersededError, Term
+from fingerv7.runtime.term import SupersededError
 
 log = logging.getLogger(__name__)
 
@@ -33,14 +31,10 @@ log = logging.getLogger(__name__)
 class Pools:
     """Starts, updates and stops one runner a StreamPool."""
 
-    def __init__(self, api: KubeApi, fleet: Fleet, term: Term, recorder: EventRecorder, clocks: Clocks) -> None:
-        self._api = api
-        self._fleet = fleet
-        self._term = term
-        self._recorder = recorder
-        self._clocks = clocks
+    def __init__(self, office: Office) -> None:
+        self._office = office
         self._runners: dict[PoolKey, _Runner] = {}
-        self._strays = Strays(api, fleet, term, recorder, clocks)
+        self._strays = Strays(office)
         self.superseded = asyncio.Event()
         """Set when a newer leader was seen: the process must end."""
 
@@ -51,6 +45,7 @@ class Pools:
             runner = self._runners.pop(key, None)
             if runner:
                 await runner.stop()
+                self._office.metrics.forget(key)
             return
         try:
             pool = StreamPool.parse(body)
@@ -62,7 +57,7 @@ class Pools:
             await runner.stop()
             runner = None
         if runner is None:
-            runner = self._runners[key] = _Runner(self, key, pool)
+            runner = self._runners[key] = _Runner(self._office, key, pool, self.superseded)
             runner.start()
         else:
             runner.update(pool)
@@ -91,26 +86,18 @@ class Pools:
             "name": key[1],
             "uid": body["metadata"]["uid"],
         }
-        await self._recorder.record(key[0], involved, type="Warning", reason="InvalidSpec", message=problems)
+        await self._office.recorder.record(key[0], involved, type="Warning", reason="InvalidSpec", message=problems)
 
 
 class _Runner:
     """One pool's loop and source, as tasks."""
 
-    def __init__(self, pools: Pools, key: PoolKey, pool: StreamPool) -> None:
-        self._pools = pools
-        self._api = pools._api  # noqa: SLF001 - one thing in two classes
+    def __init__(self, office: Office, key: PoolKey, pool: StreamPool, superseded: asyncio.Event) -> None:
+        self._api = office.api
         self._key = key
+        self._superseded = superseded
         self.uid = pool.metadata.uid
-        self.loop = PoolLoop(
-            key,
-            pool,
-            api=pools._api,  # noqa: SLF001
-            fleet=pools._fleet,  # noqa: SLF001
-            term=pools._term,  # noqa: SLF001
-            recorder=pools._recorder,  # noqa: SLF001
-            clocks=pools._clocks,  # noqa: SLF001
-        )
+        self.loop = PoolLoop(key, pool, office)
         self._tasks: list[asyncio.Task[None]] = []
         self._source_task: asyncio.Task[None] | None = None
         self._source_model: SourceModel | None = None
@@ -137,7 +124,7 @@ class _Runner:
             await self.loop.run()
         except SupersededError as error:
             log.critical("a newer leader is at work, ending: %s", error)
-            self._pools.superseded.set()
+            self._superseded.set()
 
     def _follow_source(self) -> None:
         """(Re)start the source when its description changed; the loop keeps the last catalog meanwhile."""

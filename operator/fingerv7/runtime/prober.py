@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from fingerv7.adapters.kube.api import KubeApi
 from fingerv7.adapters.kube.errors import KubeError, NotFound
 from fingerv7.adapters.kube.objects import lease_from_json
 from fingerv7.adapters.kube.resources import LEASES
 from fingerv7.core.handover import NOT_PROVEN
 from fingerv7.core.liveness import Observation, observe, vacated
 from fingerv7.core.model import Lease, Worker
-from fingerv7.runtime.fleet import Fleet
+from fingerv7.runtime.office import Office
 
 log = logging.getLogger(__name__)
 
@@ -41,11 +40,11 @@ class _Answer:
 class Prober:
     """The direct reads of one pool, and what they have proven. Times are seconds, monotonic."""
 
-    def __init__(self, api: KubeApi, fleet: Fleet, *, namespace: str, clock: Callable[[], float]) -> None:
-        self._api = api
-        self._fleet = fleet
+    def __init__(self, office: Office, *, namespace: str) -> None:
+        self._api = office.api
+        self._fleet = office.fleet
         self._namespace = namespace
-        self._clock = clock
+        self._clock = office.clocks.monotonic
         self._proofs: dict[str, _Proof] = {}
         self._probed: dict[str, Observation] = {}
         self._confirmed: dict[str, Observation] = {}

@@ -14,14 +14,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from fingerv7.adapters.kube.api import KubeApi
 from fingerv7.adapters.kube.errors import Conflict, Invalid, KubeError, NotFound, OutcomeUnknown
 from fingerv7.adapters.kube.objects import assignment_to_json
 from fingerv7.adapters.kube.resources import FINGERWORKERS
 from fingerv7.core.handover import Write
 from fingerv7.core.model import Assignment, Worker
-from fingerv7.runtime.fleet import Fleet
-from fingerv7.runtime.term import SupersededError, Term
+from fingerv7.runtime.office import Office
+from fingerv7.runtime.term import SupersededError
 
 log = logging.getLogger(__name__)
 
@@ -34,12 +33,12 @@ PATIENCE_S = 1.0
 class Publisher:
     """The writes of one pool's loop in one term."""
 
-    def __init__(self, api: KubeApi, fleet: Fleet, term: Term, *, namespace: str) -> None:
-        self._api = api
-        self._fleet = fleet
-        self._term = term
+    def __init__(self, office: Office, *, namespace: str) -> None:
+        self._api = office.api
+        self._fleet = office.fleet
+        self._term = office.term
         self._namespace = namespace
-        self._unknown = term.unknown
+        self._unknown = office.term.unknown
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         """By FingerWorker UID: one write to an object at a time, or our own status would refuse our assignment."""
         self._in_flight: dict[asyncio.Task[Write | None], str] = {}

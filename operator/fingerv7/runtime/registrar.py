@@ -10,17 +10,13 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from fingerv7.adapters.kube.api import KubeApi
 from fingerv7.adapters.kube.errors import Conflict, KubeError, NotFound
-from fingerv7.adapters.kube.events import EventRecorder
 from fingerv7.adapters.kube.objects import CREATED_BY, CREATED_BY_OPERATOR
 from fingerv7.adapters.kube.resources import FINGERWORKERS, LEASES
 from fingerv7.contract import FINALIZER, GROUP, POOL_LABEL, VERSION
 from fingerv7.core.model import Lease, Worker
 from fingerv7.core.registration import RegistrationError, worker_spec
-from fingerv7.runtime.clocks import Clocks
-from fingerv7.runtime.fleet import Fleet
-from fingerv7.runtime.term import Term
+from fingerv7.runtime.office import Office
 
 log = logging.getLogger(__name__)
 
@@ -30,23 +26,14 @@ RETRY_S = 2.0
 class Registrar:
     """The objects of one pool's workers."""
 
-    def __init__(
-        self,
-        api: KubeApi,
-        fleet: Fleet,
-        term: Term,
-        recorder: EventRecorder,
-        *,
-        namespace: str,
-        clocks: Clocks,
-    ) -> None:
-        self._api = api
-        self._fleet = fleet
-        self._term = term
-        self._recorder = recorder
+    def __init__(self, office: Office, *, namespace: str) -> None:
+        self._api = office.api
+        self._fleet = office.fleet
+        self._term = office.term
+        self._recorder = office.recorder
+        self._clock = office.clocks.monotonic
+        self._timestamp = office.clocks.timestamp
         self._namespace = namespace
-        self._clock = clocks.monotonic
-        self._timestamp = clocks.timestamp
         self._not_before: dict[str, float] = {}
 
     async def prepare(self, worker: Worker, lease: Lease | None) -> None:

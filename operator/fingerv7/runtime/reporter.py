@@ -13,9 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from fingerv7.adapters.kube.api import KubeApi
 from fingerv7.adapters.kube.errors import KubeError
-from fingerv7.adapters.kube.events import EventRecorder
 from fingerv7.adapters.kube.resources import STREAMPOOLS
 from fingerv7.api.streampool import StreamPool
 from fingerv7.contract import GROUP, VERSION, Timing
@@ -27,10 +25,9 @@ from fingerv7.core.pool_status import PoolView, SourceView, pool_status
 from fingerv7.core.rounds import Decision, Memory, World
 from fingerv7.core.status import assigned_status, dated, liveness_status, significant, worker_status
 from fingerv7.runtime.catalog import PoolCatalog
-from fingerv7.runtime.clocks import Clocks
 from fingerv7.runtime.fleet import PoolKey
+from fingerv7.runtime.office import Office
 from fingerv7.runtime.publisher import Publisher
-from fingerv7.runtime.term import Term
 
 log = logging.getLogger(__name__)
 
@@ -54,24 +51,16 @@ class _Shown:
 class Reporter:
     """The status writes of one pool."""
 
-    def __init__(
-        self,
-        api: KubeApi,
-        publisher: Publisher,
-        term: Term,
-        recorder: EventRecorder,
-        *,
-        key: PoolKey,
-        clocks: Clocks,
-    ) -> None:
-        self._api = api
+    def __init__(self, office: Office, publisher: Publisher, *, key: PoolKey) -> None:
+        self._api = office.api
+        self._term = office.term
+        self._recorder = office.recorder
+        self._clocks = office.clocks
+        self._metrics = office.metrics
         self._publisher = publisher
-        self._term = term
-        self._recorder = recorder
         self._namespace, self._name = key
-        self._clocks = clocks
         self._workers: dict[str, _Shown] = {}
-        self._began = clocks.monotonic()
+        self._began = office.clocks.monotonic()
         self._pool_shown = -SHOW_EVERY_S
         self._pool_status: Json = {}
         self._quarantined: frozenset[tuple[str, str]] = frozenset()
@@ -181,6 +170,7 @@ class Reporter:
             generation=status["observedGeneration"],
             now=self._clocks.timestamp(),
         )
+        self._metrics.show((self._namespace, self._name), status)
         present = {k: v for k, v in status.items() if v is not None}
         same = self._pool_status and significant(present) == significant(self._pool_status)
         if same and (now - self._pool_shown < refresh_s or present == self._pool_status):

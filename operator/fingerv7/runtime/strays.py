@@ -9,17 +9,14 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection
 
-from fingerv7.adapters.kube.api import KubeApi
 from fingerv7.adapters.kube.errors import KubeError, NotFound
-from fingerv7.adapters.kube.events import EventRecorder
 from fingerv7.adapters.kube.resources import STREAMPOOLS
 from fingerv7.contract import GROUP, VERSION
 from fingerv7.core.status import Condition, dated
-from fingerv7.runtime.clocks import Clocks
-from fingerv7.runtime.fleet import Fleet, PoolKey
+from fingerv7.runtime.fleet import PoolKey
+from fingerv7.runtime.office import Office
 from fingerv7.runtime.publisher import Publisher
 from fingerv7.runtime.registrar import Registrar
-from fingerv7.runtime.term import Term
 
 log = logging.getLogger(__name__)
 
@@ -29,12 +26,12 @@ LOOK_EVERY_S = 2.0
 class Strays:
     """The workers of no pool, in one term of leadership."""
 
-    def __init__(self, api: KubeApi, fleet: Fleet, term: Term, recorder: EventRecorder, clocks: Clocks) -> None:
-        self._api = api
-        self._fleet = fleet
-        self._term = term
-        self._recorder = recorder
-        self._clocks = clocks
+    def __init__(self, office: Office) -> None:
+        self._office = office
+        self._api = office.api
+        self._fleet = office.fleet
+        self._recorder = office.recorder
+        self._clocks = office.clocks
 
     async def run(self, existing: Callable[[], Collection[PoolKey]]) -> None:
         """Until cancelled. `existing`: the pools that are looked after."""
@@ -57,10 +54,8 @@ class Strays:
 
     async def _tell(self, key: PoolKey) -> None:
         namespace, pool = key
-        publisher = Publisher(self._api, self._fleet, self._term, namespace=namespace)
-        registrar = Registrar(
-            self._api, self._fleet, self._term, self._recorder, namespace=namespace, clocks=self._clocks
-        )
+        publisher = Publisher(self._office, namespace=namespace)
+        registrar = Registrar(self._office, namespace=namespace)
         message = f"there is no StreamPool {pool} in namespace {namespace}; create it, or delete this FingerWorker"
         for name, worker in self._fleet.workers_of(key).items():
             if worker.deleting and worker.finalizer and worker.assignment.empty:

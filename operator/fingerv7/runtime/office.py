@@ -1,0 +1,24 @@
+"""What everything that runs in one term of leadership shares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from fingerv7.adapters.kube.api import KubeApi
+from fingerv7.adapters.kube.events import EventRecorder
+from fingerv7.runtime.clocks import Clocks
+from fingerv7.runtime.fleet import Fleet
+from fingerv7.runtime.metrics import Metrics
+from fingerv7.runtime.term import Term
+
+
+@dataclass(frozen=True, slots=True)
+class Office:
+    """The leader's connections, its right to write, and its clocks."""
+
+    api: KubeApi
+    fleet: Fleet
+    term: Term
+    recorder: EventRecorder
+    clocks: Clocks = field(default_factory=Clocks)
+    metrics: Metrics = field(default_factory=Metrics)
