@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 _HIDDEN = "[redacted]"
-_PORT = re.compile(r":[0-9]*$")
+_PORT = re.compile(r":[0-9]+$")
 
 
 def redact_url(url: str) -> str:
@@ -19,8 +19,10 @@ def redact_url(url: str) -> str:
         return _HIDDEN
     authority, slash, path = rest.partition("/")
     host = authority.rpartition("@")[2]
-    # A colon that no port follows, or a bracket out of place, is a password cut off by its own "/", "?" or "#".
     bare = host.partition("]")[2] if host.startswith("[") else host
-    if not host or "\\" in host or ":" in _PORT.sub("", bare):
+    # A password with an unquoted "/", "?", "#" or "@" in it is cut off there. It leaves a colon that no port
+    # follows, or something like a port or a host, with the real "@" still to come.
+    torn = (":" in bare or "@" in authority) and "@" in url[len(scheme) + 3 + len(authority) :]
+    if not host or "\\" in host or ":" in _PORT.sub("", bare) or torn:
         return f"{scheme}://{_HIDDEN}"
     return f"{scheme}://{host}{slash}{path}"

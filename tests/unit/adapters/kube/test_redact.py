@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fingerv7.adapters.kube.redact import redact_url
@@ -22,6 +22,9 @@ from fingerv7.adapters.kube.redact import redact_url
         ("http://user:sec/ret@radio.example/live", "http://[redacted]"),
         ("http://user:sec?ret@radio.example/live", "http://[redacted]"),
         ("http://user:sec#ret@radio.example/live", "http://[redacted]"),
+        ("http://user:/secret@radio.example/live", "http://[redacted]"),
+        ("http://user:80/secret@radio.example/live", "http://[redacted]"),
+        ("http://radio.example/@station/live", "http://radio.example/@station/live"),
         ("http:\\\\user:secret@radio.example", "[redacted]"),
         ("http:///secret", "http://[redacted]"),
         ("user:secret@radio.example/live", "[redacted]"),
@@ -42,5 +45,6 @@ _PRINTABLE = st.text(st.characters(min_codepoint=33, max_codepoint=126), max_siz
 
 
 @given(_PRINTABLE, _PRINTABLE)
+@settings(max_examples=300)
 def test_no_password_is_ever_shown(before: str, after: str) -> None:
     assert "SECRET" not in redact_url(f"https://user:{before}SECRET{after}@radio.example/live?key=SECRET")
