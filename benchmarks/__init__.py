@@ -1,0 +1,1 @@
+"""Figures of the running system, as JSON lines: `python -m benchmarks [name…]`."""
