@@ -73,6 +73,8 @@ async def serve(settings: Settings, credentials: Credentials) -> int:
             await asyncio.wait({stopping, acquiring, *watching}, return_when=asyncio.FIRST_COMPLETED)
             if not acquiring.done():
                 acquiring.cancel()
+                await asyncio.gather(acquiring, return_exceptions=True)
+                await election.release()  # it may just have won
                 return _status_of({stopping, *watching})
             term = Term(acquiring.result(), may_write=lambda: election.may_write)
             outside = {stopping, *watching}

@@ -162,7 +162,10 @@ class Informer(Generic[T]):
         # A stalled watch may follow a version that a restored etcd has not reached yet, hence lists as well.
         if isinstance(error, Gone | WatchStalled):
             self._listed = False
-        self._lost_contact(self.last_contact if self.last_contact is not None else self._clock())
+        # Silence before a stall may have been an outage. A connection that breaks was good until then: counting from
+        # its last event would make every cut of an idle one a gap, and postpone takeovers for ever.
+        heard = self.last_contact if isinstance(error, WatchStalled) else None
+        self._lost_contact(self._clock() if heard is None else heard)
         if self.last_error != str(error):
             self.last_error = str(error)
             _log.warning("%s: %s; trying again", self._name, error)

@@ -106,12 +106,13 @@ class ObjectStore(Generic[T]):
             if key in self._states and self._states[key].resource_version > snapshot
         }
         self.version = snapshot
+        # The list is newer than these deletions: what it shows exists, whoever said that it was gone.
+        self._deleted_uids -= self._deleted_before_list
         for key in [key for key in self._states if key not in found and key not in newer]:
             self._remove(key)
         for key, (state, value) in found.items():
             if key not in newer and state.uid not in self._deleted_uids and value is not None:
                 self._set(key, state, value)
-        self._deleted_uids -= self._deleted_before_list - {state.uid for state, _ in found.values()}
 
     async def merge(self, items: JsonList, snapshot: int) -> None:
         """Take what is newer in a list at `snapshot`, beside a watch that goes on."""
