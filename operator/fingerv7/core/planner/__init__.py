@@ -5,11 +5,14 @@ location; move as little as possible. `plan` does no I/O, reads no clock and giv
 inputs arrive in. The rooms behind it:
 
 - `model`: the values that go in and come out;
-- `fleet`: which workers can take which streams, and how full each of them is;
+- `round`: the order in which everything happens;
+- `classes`, `fleet`: which workers can take which streams, and how full each of them is;
 - `shares`: how much of the work is each worker's fair part, when capabilities tie some of it to some workers;
-- `placement`: streams without a worker find one, at need by moving others aside;
-- `balance`: streams move because the loads are uneven;
-- `round`: the order in which all of this happens.
+- `overflow`: what leaves over-full workers;
+- `placement`, with `stock`, `chains`, `squeeze` and `gathering`: streams without a worker find one, at need by moving
+  others aside;
+- `balance`, with `leaving` and `evening`: streams move because the loads are uneven;
+- `bound`: how few moves could have done.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ class Hop:
 class Chains:
     """Searches paths that keep every worker within `limit` (weight, by worker).
 
-    What workers hold may only grow between two searches, apart from what `apply` does.
+    A worker that was found full is not asked again: one that is emptied meanwhile may be overlooked.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class Chains:
         )
 
     def emptiest(self, c: int, visited: set[int]) -> int | None:
-        """The worker with room for a stream of class `c` whose load is furthest below its fair part."""
+        """The worker with room for class `c` and the load furthest below its fair part, `visited` apart."""
         fleet = self._fleet
         if c not in self._rooms:
             self._rooms[c] = [(self._load(i), i) for k in fleet.classes[c].kinds for i in fleet.members[k]]

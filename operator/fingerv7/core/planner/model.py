@@ -40,7 +40,7 @@ class Candidate:
 
     name: str
     max_streams: int
-    """Capacity, as a sum of weights; weights are at least 1, so that it bounds the number of streams as well."""
+    """Capacity, as a sum of weights; a weight counts as 1 at least, so that this bounds the number of streams too."""
     capabilities: frozenset[str]
     location: str = ""
     eligible: bool = True
@@ -60,6 +60,7 @@ class Policy:
 
     imbalance_threshold_percent: int = 15
     max_stream_difference: int = 3
+    """Distance from the fair share, as a sum of weights."""
     max_moves_per_round_percent: int = 10
     """Of all streams of the catalog; one move is always allowed. Repairs are not bounded."""
     may_balance: bool = True
@@ -98,5 +99,6 @@ class Plan:
     balanced: bool
     """Whether the target is within the policy's tolerance, or as even as capabilities allow up to that tolerance."""
     lower_bound: int
-    """Fewest moves of streams with a live, keeping owner that repairs, and balancing where it was done, can do with.
-    Exact for unit weights where every worker can take every stream; elsewhere an estimate from below."""
+    """Fewest moves of streams with a live, keeping owner that the repairs can do with, and, where balancing was done,
+    that reach the fair shares or use up the budget. Exact for equal weights where every worker can take every stream;
+    elsewhere it leaves out what must move aside."""

@@ -37,7 +37,6 @@ class Placement:
         for stream_id in waiting:
             self._waiting.setdefault(fleet.class_of(stream_id), []).append(stream_id)
         self._aside: dict[int, list[str]] = {}
-        self._residents: Residents | None = None
 
     def within_capacity(self) -> list[str]:
         """Place all that can be placed, preferring the fair parts; answer the others."""
