@@ -554,7 +554,9 @@ class Sidecar:
         elif view.config is None:
             refused = view.problem
         elif view.epoch < self._floors.get(view.uid, 0):
-            refused = f"it has epoch {view.epoch}, but epoch {self._floors[view.uid]} was applied before"
+            # Restored from a backup. What runs stays acknowledged: only there the operator sees which epoch to pass.
+            floor = self._floors[view.uid]
+            refused = f"epoch {view.epoch} is older than what this worker ran; waiting for an epoch above {floor}"
         elif self._other_content(view.config):
             refused = f"the content of epoch {view.epoch} changed without a new epoch"
         else:
@@ -610,10 +612,14 @@ class Sidecar:
             self._unconfirmed_since = None
         elif self._unconfirmed_since is None:
             self._unconfirmed_since = now.boot
-        if current and disk and self.view and disk.worker_uid == self.view.uid and (confirmed or nothing_runs):
-            acked = Acknowledgement(disk.worker_uid, self.identity.incarnation, disk.epoch)
+        view = self.view
+        ours = disk if disk and view and disk.worker_uid == view.uid else None
+        if ours and view and ours.epoch == view.epoch and not (view.config and view.config.hash == ours.hash):
+            self.acked = None  # somebody edited the FingerWorker: the epoch no longer says what runs
+        elif ours and current and (confirmed or nothing_runs):
+            acked = Acknowledgement(ours.worker_uid, self.identity.incarnation, ours.epoch)
             if acked != self.acked:
-                self._note("applied", epoch=disk.epoch, hash=disk.hash, streams=disk.streams)
+                self._note("applied", epoch=ours.epoch, hash=ours.hash, streams=ours.streams)
             self.acked = acked
             if confirmed:
                 self._silence_s = None

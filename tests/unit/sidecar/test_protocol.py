@@ -507,7 +507,50 @@ def test_epochs_never_go_back(world):
     it.assign(4, "a", "c")
     assert it.file.epoch == 5
     assert it.annotation("applied") == f"uid-1/{INC}/5"
-    assert "epoch 5 was applied before" in it.sidecar.problems()[0]
+    assert "an epoch above 5" in it.sidecar.problems()[0]
+
+
+def test_after_a_restore_the_worker_keeps_what_it_runs_until_an_epoch_above_it(world):
+    it = active(world, "a")
+    it.assign(9, "a", "b")
+    it.confirm()
+    it.history.clear()
+    writes = len(it.sent)
+    it.assign(3, "c")
+    it.run(60)
+    assert len(it.sent) - writes == 12, "renews at its pace"
+    assert set(it.history) == {"lease:applied"}, "neither reads nor writes anything anew"
+    assert it.annotation("applied") == f"uid-1/{INC}/9", "the only place that tells the operator what is above"
+    assert (it.streams, it.sidecar.fences, it.sidecar.mode) == (2, 0, Mode.MIRROR)
+    assert "above 9" in it.sidecar.problems()[0]
+    it.assign(10, "c")
+    it.confirm()
+    assert it.annotation("applied") == f"uid-1/{INC}/10"
+    assert it.sidecar.problems() == []
+
+
+def test_a_restart_after_a_restore_states_again_what_it_runs(world, assigned):
+    it = world(found=left_behind(assigned, "a", "b", fence_age=4, epoch=9))
+    it.hold("pod-a/earlier", applied="uid-1/pod-a/earlier/9")
+    it.assign(3, "c")
+    it.start()
+    it.run(60)
+    assert it.annotation("applied") == f"uid-1/{INC}/9"
+    assert (it.streams, it.sidecar.fences) == (2, 0)
+    it.assign(10, "c")
+    assert it.streams == 1
+
+
+def test_nothing_is_acknowledged_of_an_epoch_whose_content_became_another(world):
+    it = active(world, "a")
+    it.assign(1, "b")
+    it.run(60)
+    assert not it.annotation("applied")
+    assert (it.streams, it.sidecar.fences) == (1, 0)
+    assert "changed without a new epoch" in it.sidecar.problems()[0]
+    it.assign(2, "b")
+    it.confirm()
+    assert it.annotation("applied") == f"uid-1/{INC}/2"
 
 
 def test_the_epoch_that_a_predecessor_acknowledged_is_the_lowest(world):
