@@ -176,7 +176,13 @@ def kill(bench: Bench) -> None:
 def move(bench: Bench) -> None:
     """A planned move of a stream, 50 streams a worker: how long it is on nobody."""
     gaps: list[float] = []
-    with bench.fleet(400, (100,) * 8, pool_spec={"balancing": {"cooldown": "1s"}}) as fleet:
+    exactly_even = {
+        "cooldown": "1s",
+        "imbalanceThresholdPercent": 1,
+        "maxStreamDifference": 0,
+        "maxMovesPerRoundPercent": 100,
+    }
+    with bench.fleet(400, (100,) * 8, pool_spec={"balancing": exactly_even}) as fleet:
         _await_even(fleet, 50)
         for number in range(1, 1 + bench.times(8, 2)):
             name = f"fingerv7-{number:03}"
@@ -258,7 +264,7 @@ def _await_complete(fleet: Fleet) -> int:
 def _await_even(fleet: Fleet, share: int) -> None:
     def even() -> bool:
         counts = Counter(fleet.running().values())
-        return all(abs(counts[name] - share) * 100 <= 15 * share for name in fleet.workers) and not _revoking(fleet)
+        return all(abs(counts[name] - share) <= 1 for name in fleet.workers) and not _revoking(fleet)
 
     fleet.wait_for(even, SOON_S, f"every worker has about {share} streams")
 
