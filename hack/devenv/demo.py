@@ -63,20 +63,20 @@ def _run(rows: list[Row], *, once: bool) -> int:
         with Screen(tables) as screen:
             story = Story(fleet, screen)
             result = {
-                "machine": f"{os.cpu_count()} CPUs, Python {platform.python_version()}",
                 "firstAssignment": story.share(),
                 "killedWorker": story.kill(),
                 "drainedWorker": story.drain(),
                 "addedStreams": story.add(),
             }
             verdict = story.judge()
+            if not verdict.ok:
+                fleet.keep_folder = True
+                screen.say(f"The logs of every process are kept in {fleet.folder}")
             if not once:
                 _invite(screen, fleet)
                 threading.Event().wait()
-        if not verdict.ok:
-            fleet.keep_folder = True
-            print(f"The logs of every process are kept in {fleet.folder}")
-        print(json.dumps({"ok": verdict.ok, **result, "verdict": verdict.as_dict()}))
+        machine = {"cpus": os.cpu_count(), "python": platform.python_version(), "load1m": os.getloadavg()[0]}
+        print(json.dumps({"ok": verdict.ok, "machine": machine, **result, "verdict": verdict.as_dict()}))
         return 0 if verdict.ok else 1
 
 

@@ -6,6 +6,7 @@ Share the table, lose a worker, drain another, add streams, and let the checker 
 from __future__ import annotations
 
 import math
+import os
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
@@ -148,7 +149,12 @@ class Story:
             ("writes with an outdated token that the sink had to refuse", verdict.refusals),
         ):
             screen.say(f"{len(found):5} {text}")
-        screen.say("Verdict: good." if verdict.ok else "Verdict: BAD. Examples follow in the JSON.")
+        screen.say("Verdict: good." if verdict.ok else "Verdict: BAD.")
+        load, cpus = os.getloadavg()[0], os.cpu_count() or 1
+        if verdict.gaps and load > 2 * cpus:
+            screen.say(
+                f"(This machine has {load:.0f} processes for {cpus} CPUs; promised times need one that keeps up.)"
+            )
         return verdict
 
     # --- asking -------------------------------------------------------------------------------------------
