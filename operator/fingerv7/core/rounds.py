@@ -139,7 +139,8 @@ def decide(world: World, memory: Memory, *, now: float, next_token: Callable[[],
     )
     newly_taken = (taken - taken_before) & holding
     for name in sorted(newly_taken):
-        memory.deaths.died(name, window_s=2 * t_s, now=now)
+        if health[name].reason == "Silent":  # a Lease that was relabelled or deleted tells nothing of the worker
+            memory.deaths.died(name, window_s=2 * t_s, now=now)
     memory.deaths.survived(4 * t_s, now)
 
     facts = {
