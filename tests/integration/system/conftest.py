@@ -115,15 +115,15 @@ class System:
     @contextlib.contextmanager
     def untouched(self) -> Iterator[None]:
         """Whatever happens within: no worker's assignment changes and no stream stops for a moment."""
-        since, held, running = self.fleet.now(), self.holdings(), self._intervals()
+        since, held, running = self.fleet.now(), self.holdings(), self.intervals()
         yield
         now = self.holdings()
         assert {name: now.get(name) for name in held} == held
-        assert running.items() <= self._intervals().items(), "a stream was stopped"
+        assert running.items() <= self.intervals().items(), "a stream was stopped"
         verdict = self.fleet.check(allowed_gap_s=0, since=since, expected=self.fleet.running())
         assert verdict.ok, verdict
 
-    def _intervals(self) -> dict[str, int]:
+    def intervals(self) -> dict[str, int]:
         """By stream: the entry of the journal that goes on for as long as one worker processes it."""
         rows = StreamsTable(self.fleet.journal_dsn).query(
             "SELECT stream, interval_id FROM journal.spans WHERE running"
@@ -240,6 +240,7 @@ def _starter(
             max_streams: int = 80,
             rows: Any = 60,
             source: Object | None = None,
+            pool_spec: Object | None = None,
             before: Callable[[System], None] = lambda _: None,
             **options: Any,
         ) -> System:
@@ -247,7 +248,7 @@ def _starter(
                 cluster,
                 postgres,
                 rows=rows,
-                pool_spec={"statusRefreshInterval": "500ms"},
+                pool_spec={"statusRefreshInterval": "500ms", **(pool_spec or {})},
                 folder=folders.mktemp("fleet"),
                 **{"poll_interval": POLL, "notify": False, "operator_environment": LEASE_S, **options},
             )

@@ -91,14 +91,14 @@ def test_a_worker_of_an_unknown_pool_is_told_so_and_works_when_the_pool_appears(
         system.await_pool("Ready", True, "Serving", "7 streams", pool="later")
         system.await_worker(name, "Ready", True, "Active")
         fleet.wait_for(
-            lambda: sum(id.startswith("later-") for id in fleet.running()) == 7, 10, "the new pool's streams run"
+            lambda: sum(each.startswith("later-") for each in fleet.running()) == 7, 10, "the new pool's streams run"
         )
     # Deleting a pool drains its workers first.
     fleet.api.delete(fingerv7(fleet.namespace, "streampools", "later"))
     fleet.wait_for(
         lambda: fleet.api.find(fingerv7(fleet.namespace, "streampools", "later")) is None, 20, "the pool is gone"
     )
-    assert not any(id.startswith("later-") for id in fleet.running())
+    assert not any(each.startswith("later-") for each in fleet.running())
     system.await_worker(name, "Ready", False, "PoolNotFound")
     fleet.api.delete(fingerv7(fleet.namespace, "fingerworkers", name))
     fleet.wait_for(
