@@ -117,13 +117,13 @@ def test_the_drain_hook_of_a_sidecar_returns_when_its_worker_runs_nothing(fleet:
 def test_a_worker_process_that_is_back_within_its_grace_keeps_its_streams(fleet: Fleet) -> None:
     # The fifth has a grace of 8 s; the kubelet restarts a container after half a second.
     since, before, worker = fleet.now(), fleet.assigned(), fleet.workers[FIFTH]
-    restarts = worker.worker.restarts
+    restarts, streams = worker.worker.restarts, Counter(before.values())[FIFTH]
     worker.kill_worker()
-    fleet.wait_for(lambda: worker.worker.restarts > restarts, SOON_S, "it was started again")
+    fleet.wait_for(lambda: fleet.gap_figures(since=since).count == streams, SOON_S, "all its streams were resumed")
+    assert worker.worker.restarts == restarts + 1
     verdict = prove(fleet, since=since, allowed_gap_s=PLANNED_GAP_S)
     print(f"on nobody for {verdict.longest_gap_s:.2f} s while the worker was restarted")
     assert fleet.assigned() == before
-    assert fleet.gap_figures(since=since).count == Counter(before.values())[FIFTH]
 
 
 def test_a_worker_process_that_is_gone_for_good_is_replaced_long_before_a_takeover(fleet: Fleet) -> None:
