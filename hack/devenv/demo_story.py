@@ -125,10 +125,12 @@ class Story:
         ]
         latencies = []
         for row in rows:
-            inserted = fleet.now()
+            before = fleet.now()
             fleet.table.insert([row])
             fleet.wait_for(lambda row=row: row.id in fleet.running(), 60, f"{row.id} is processed")  # type: ignore[misc]
-            latencies.append((self._latest_start(inserted) - inserted).total_seconds())
+            # Both databases are on one server, so it is one clock.
+            [inserted] = fleet.table.query("SELECT updated_at FROM streams WHERE id = $1", row.id)
+            latencies.append((self._latest_start(before) - inserted["updated_at"]).total_seconds())
         latencies.sort()
         p50, slowest = latencies[len(latencies) // 2], latencies[-1]
         screen.say(f"From INSERT to a worker that processes it: {p50:.2f} s in the middle, {slowest:.2f} s at most.")
