@@ -48,10 +48,10 @@ class Endpoints:
 
     async def assignment(self, request: Request) -> Reply:
         """The config, for a worker that prefers HTTP; never one that is meant to be emptied already."""
-        sidecar = self._runtime.sidecar
-        config = sidecar.wanted if sidecar.wanted and sidecar.wanted.emptied else sidecar.on_disk
+        file = self._runtime.sidecar.config
+        config = file.wanted if file.must_stop else file.on_disk
         if config is None:
-            identity = sidecar.identity
+            identity = self._runtime.sidecar.identity
             config = emptied_config(identity.pool, identity.name, identity.incarnation, 0)
         tag = f'"{config.hash}"'
         if request.headers.get("if-none-match") == tag:
@@ -61,7 +61,7 @@ class Endpoints:
     async def applied(self, request: Request) -> Reply:
         """The confirmation of a worker that reads `/assignment` and shares no folder with the sidecar."""
         digest = request.body.decode("ascii", "replace").strip()
-        disk = self._runtime.sidecar.on_disk
+        disk = self._runtime.sidecar.config.on_disk
         if disk is None or digest != disk.hash:
             return error_reply(409, "this is not the hash of the present config; read /assignment again")
         self._runtime.post(Confirmed(digest))
@@ -82,7 +82,7 @@ class Endpoints:
         except ValueError as error:
             return error_reply(400, f"timeout: {error}")
         self._runtime.post(DrainRequested())
-        if not await self._runtime.until(lambda: sidecar.drained or sidecar.sent is None, timeout_s):
+        if not await self._runtime.until(lambda: sidecar.drained or sidecar.fenced, timeout_s):
             return error_reply(504, f"not drained within {request.query['timeout']}; the drain goes on")
         if sidecar.drained:
             return text_reply(200, "drained\n")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from fingerv7.contract import Fence
 from fingerv7_sidecar.assignment import Config
@@ -167,13 +167,16 @@ class ProbeLock:
     serial: int
 
 
+Level: TypeAlias = Literal["debug", "info", "warning", "error"]
+
+
 @dataclass(frozen=True, slots=True)
 class Note:
     """One structured log line."""
 
     event: str
     fields: Mapping[str, object]
-    level: Literal["debug", "info", "warning", "error"] = "info"
+    level: Level = "info"
 
 
 @dataclass(frozen=True, slots=True)

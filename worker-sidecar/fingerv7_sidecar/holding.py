@@ -16,9 +16,10 @@ from typing import Any, Literal
 
 from fingerv7.contract import Acknowledgement
 from fingerv7_sidecar.clock import Clock, rfc3339_micro
-from fingerv7_sidecar.events import LeaseReply, Note, SendLease
+from fingerv7_sidecar.events import LeaseReply, SendLease
 from fingerv7_sidecar.identity import Identity
 from fingerv7_sidecar.lease import Statement, Stored, blank, renewed, stored
+from fingerv7_sidecar.outbox import Outbox
 from fingerv7_sidecar.times import Times
 
 
@@ -55,10 +56,11 @@ class LeaseWrite:
 class Holding:
     """The state of the own Lease; `request` says what to send, `answered` takes the reply."""
 
-    def __init__(self, identity: Identity, times: Times, *, continuous: bool) -> None:
+    def __init__(self, identity: Identity, times: Times, out: Outbox, *, continuous: bool) -> None:
         """`continuous`: an earlier process of this pod held the Lease less than D ago."""
         self._identity = identity
         self._times = times
+        self._out = out
         self.phase = Phase.LOOKING
         self.reason = "the Lease was not read yet"
         """Why it is not held, or why the last renewal failed; empty when all is well."""
@@ -75,7 +77,6 @@ class Holding:
         self.ok = 0
         self.failed = 0
         self.serial = 0
-        self.notes: list[Note] = []
         self._under_way: LeaseWrite | None = None
         self._lease: Mapping[str, Any] | None = None
         self._retry_at = 0.0
@@ -93,12 +94,13 @@ class Holding:
 
     # --- deciding what to send
 
-    def request(self, now: Clock, statement: Statement, *, at_once: bool, report: str) -> SendLease | None:
-        """The request that is due, if any. `at_once`: a changed statement does not wait for the renewal interval."""
+    def request(self, now: Clock, statement: Statement, *, at_once: bool, report: str) -> None:
+        """Send what is due, if anything. `at_once`: a changed statement does not wait for the renewal interval."""
         if self._under_way or now.boot < self._due(statement, at_once=at_once):
-            return None
+            return
         if self.phase in (Phase.LOOKING, Phase.WAITING):
-            return self._send(now, "read", "GET", Statement(), None)
+            self._send(now, "read", "GET", Statement(), None)
+            return
         if self.phase is Phase.HELD and self._lease is not None:
             kind: Literal["create", "acquire", "renew"] = "renew"
         else:
@@ -108,7 +110,7 @@ class Holding:
         if self._lease is None:
             if not self._identity.pool:
                 self._fail(now, "the Lease does not exist and cannot be created without a pool: set POOL")
-                return None
+                return
             base: Mapping[str, Any] = blank(self._identity.name, self._identity.namespace, self._identity.pool)
         else:
             base = self._lease
@@ -120,7 +122,7 @@ class Holding:
             statement=statement,
             report=report,
         )
-        return self._send(now, kind, "POST" if kind == "create" else "PUT", statement, body)
+        self._send(now, kind, "POST" if kind == "create" else "PUT", statement, body)
 
     def wake_at(self, statement: Statement, *, at_once: bool) -> float | None:
         """The boot time at which `request` has something to send; None while it waits for an answer."""
@@ -155,10 +157,10 @@ class Holding:
         method: Literal["GET", "POST", "PUT"],
         statement: Statement,
         body: Mapping[str, Any] | None,
-    ) -> SendLease:
+    ) -> None:
         self.serial += 1
         self._under_way = LeaseWrite(self.serial, kind, now, statement)
-        return SendLease(self.serial, method, body, self._times.request_s)
+        self._out.add(SendLease(self.serial, method, body, self._times.request_s))
 
     # --- taking the answer
 
@@ -196,16 +198,15 @@ class Holding:
         self._failures += 1
         self._retry_at = max(now.boot + 0.05, (since or now).boot + self._pace)
         if reason != self.reason:
-            self.notes.append(Note("lease-request-failed", {"reason": reason}, "warning"))
+            self._out.note("lease-request-failed", "warning", reason=reason)
         self.reason = reason
 
     def _acknowledged(self, now: Clock, request: LeaseWrite, body: Mapping[str, Any]) -> Outcome:
         if request.kind != "renew":
-            fields: dict[str, object] = {"holder": self._identity.incarnation, "created": request.kind == "create"}
-            self.notes.append(Note("lease-acquired", fields))
+            self._out.note("lease-acquired", holder=self._identity.incarnation, created=request.kind == "create")
             self.doubt_since = None
         elif self.reason:
-            self.notes.append(Note("lease-renewed-again", {"after": self.reason}))
+            self._out.note("lease-renewed-again", after=self.reason)
         if self._doubtful:
             self.doubt_since, self._doubtful = now.boot, False
         self.phase, self._lease = Phase.HELD, body
@@ -228,7 +229,7 @@ class Holding:
         if self._continuous and not found.holder:
             self.phase, self._doubtful = Phase.FREE, self.doubt_since is not None
             what = "erased its holder" if body else "deleted it"
-            self.notes.append(Note("lease-vanished", {"reason": f"somebody {what}; acquiring it again"}, "warning"))
+            self._out.note("lease-vanished", "warning", reason=f"somebody {what}; acquiring it again")
             return Outcome.VANISHED
         if found.holder.partition("/")[0] == self._identity.pod_uid and not self._was_held:
             # An earlier process of this pod. One that acquired the Lease just now may have been in doubt itself.
@@ -253,9 +254,7 @@ class Holding:
         self._doubtful = False
         since = self._rival[1]
         if request.sent.boot - since >= wait_s:
-            self.notes.append(
-                Note("lease-expired", {"holder": self._rival_name, "silent_s": round(wait_s, 1)}, "warning")
-            )
+            self._out.note("lease-expired", "warning", holder=self._rival_name, silent_s=round(wait_s, 1))
             self.phase, self._rival, self._rival_name = Phase.FREE, None, ""
             return Outcome.NOTHING
         first, self.phase = self.phase is not Phase.WAITING, Phase.WAITING
@@ -273,7 +272,7 @@ class Holding:
         )
         if first or now.boot - self._told_waiting_at >= 60:
             self._told_waiting_at = now.boot
-            self.notes.append(Note("lease-held-by-another", {"reason": self.reason}, "warning"))
+            self._out.note("lease-held-by-another", "warning", reason=self.reason)
         return Outcome.OUSTED
 
 

@@ -177,7 +177,7 @@ class Runtime:
                     reason = explain(second)
             self.post(FenceWritten(reason))
         else:
-            if self.sidecar.fence_error:
+            if self.sidecar.proof.file_error:
                 self.post(FenceWritten())
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

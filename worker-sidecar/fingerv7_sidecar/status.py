@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from fingerv7_sidecar.clock import Clock
-from fingerv7_sidecar.protocol import Mode, Sidecar
+from fingerv7_sidecar.mode import Mode
+from fingerv7_sidecar.protocol import Sidecar
 
 
 def readiness(sidecar: Sidecar) -> tuple[bool, str]:
@@ -13,7 +14,7 @@ def readiness(sidecar: Sidecar) -> tuple[bool, str]:
 
 
 def metrics(sidecar: Sidecar, now: Clock) -> str:
-    holding, view, disk = sidecar.holding, sidecar.view, sidecar.on_disk
+    holding, view, disk = sidecar.holding, sidecar.mirror.view, sidecar.config.on_disk
     last = holding.last
     rows: list[tuple[str, str, str, float | None]] = [
         ("epoch", "gauge", "Epoch of the FingerWorker's assignment.", view.epoch if view else None),
@@ -29,11 +30,11 @@ def metrics(sidecar: Sidecar, now: Clock) -> str:
             now.since(last.sent) if last else None,
         ),
         ("fence_after_seconds", "gauge", "Fence deadline in force.", sidecar.times.fence_s),
-        ("fenced", "gauge", "1 while nothing proves that the worker may run.", int(sidecar.sent is None)),
+        ("fenced", "gauge", "1 while nothing proves that the worker may run.", int(sidecar.fenced)),
         ("fences_total", "counter", "How often the config was emptied by a fence.", sidecar.fences),
         ("released", "gauge", "1 while released or drained.", int(sidecar.mode is Mode.RELEASED)),
         ("worker_suspect", "gauge", "1 while the worker does not follow.", int(sidecar.mode is Mode.SUSPECT)),
-        ("confirm_latency_seconds", "gauge", "From the last write to its confirmation.", sidecar.confirm_latency_s),
+        ("confirm_latency_seconds", "gauge", "From the last write to its confirmation.", sidecar.config.latency_s),
     ]
     lines = []
     for name, kind, text, value in rows:

@@ -20,7 +20,7 @@ from fingerv7_sidecar.events import (
     WorkerSeen,
 )
 from fingerv7_sidecar.identity import Found, Policy
-from fingerv7_sidecar.protocol import Mode
+from fingerv7_sidecar.mode import Mode
 
 INC = "pod-a/n1"
 LOCKED = Policy(timing=Timing(), has_lock=True)

@@ -18,7 +18,8 @@ from fingerv7_sidecar.files import ConfigFolder
 from fingerv7_sidecar.http1 import Connection
 from fingerv7_sidecar.identity import Identity, Policy
 from fingerv7_sidecar.log import Log
-from fingerv7_sidecar.protocol import Mode, Sidecar
+from fingerv7_sidecar.mode import Mode
+from fingerv7_sidecar.protocol import Sidecar
 from fingerv7_sidecar.runtime import Runtime
 from fingerv7_sidecar.server import Server
 
@@ -91,7 +92,7 @@ def assigned(epoch, *ids, uid="uid-1"):
 async def test_from_start_to_acknowledgement_and_through_a_change(api, running):
     api.put_worker("w1", "uid-1", assignment=assigned(1, "a"))
     async with running() as it:
-        await it.until(lambda: it.sidecar.on_disk is not None)
+        await it.until(lambda: it.sidecar.config.on_disk is not None)
         config = json.loads((it.folder / "assignment.json").read_bytes())
         assert [stream["id"] for stream in config["streams"]] == ["a"]
         assert (await it.call("GET", "/readyz")).status == 503
@@ -100,9 +101,9 @@ async def test_from_start_to_acknowledgement_and_through_a_change(api, running):
         assert api.annotation("w1", "fingerv7.io/applied") == "uid-1/pod-a/n1/1"
         assert (await it.call("GET", "/readyz")).body == b"ready\n"
         api.put_worker("w1", "uid-1", assignment=assigned(2, "a", "b"))
-        await it.until(lambda: it.sidecar.on_disk.streams == 2)
+        await it.until(lambda: it.sidecar.config.on_disk.streams == 2)
         api.delete_worker("w1")
-        await it.until(lambda: it.sidecar.on_disk.emptied)
+        await it.until(lambda: it.sidecar.config.on_disk.emptied)
 
 
 async def test_a_watch_that_ends_is_taken_up_again(api, running):
@@ -123,7 +124,7 @@ async def test_without_an_answer_the_config_is_emptied_at_the_deadline_and_fille
     async with running(confirm_on_write=True) as it:
         await it.until(lambda: it.sidecar.applied_epoch == 1)
         api.hang.add("PUT")
-        await it.until(lambda: it.sidecar.fences == 1 and it.sidecar.emptied)
+        await it.until(lambda: it.sidecar.fences == 1 and it.sidecar.config.emptied)
         assert json.loads((it.folder / "assignment.json").read_bytes())["streams"] == []
         api.hang.clear()
         await it.until(lambda: it.sidecar.applied_epoch == 1)
@@ -152,7 +153,7 @@ async def test_missing_rights_are_said(api, running):
     async with running(lease=False) as it:
         await it.until(lambda: "verb create on leases" in it.sidecar.holding.reason)
         api.refuse = {"GET /apis/fingerv7.io": 403}
-        await it.until(lambda: "verbs get and watch on fingerworkers" in it.sidecar.read_error)
+        await it.until(lambda: "verbs get and watch on fingerworkers" in it.sidecar.mirror.read_error)
 
 
 async def test_the_second_sidecar_of_an_identity_waits_and_says_so(api, running):
@@ -222,7 +223,7 @@ async def test_reports_travel_with_the_next_renewal(api, running):
 async def test_the_assignment_over_http(api, running):
     api.put_worker("w1", "uid-1", assignment=assigned(1, "a"))
     async with running() as it:
-        await it.until(lambda: it.sidecar.on_disk is not None)
+        await it.until(lambda: it.sidecar.config.on_disk is not None)
         given = await it.call("GET", "/assignment")
         assert given.body == (it.folder / "assignment.json").read_bytes()
         tag = given.headers["etag"]
@@ -258,8 +259,8 @@ async def test_a_drain_answers_at_once_when_fenced(api, running):
 async def test_a_restarted_sidecar_of_the_same_pod_goes_on(api, running):
     api.put_worker("w1", "uid-1", assignment=assigned(1, "a"))
     async with running() as it:
-        await it.until(lambda: it.sidecar.on_disk is not None)
-        (it.folder / "applied").write_text(it.sidecar.on_disk.hash)
+        await it.until(lambda: it.sidecar.config.on_disk is not None)
+        (it.folder / "applied").write_text(it.sidecar.config.on_disk.hash)
         await it.until(lambda: it.sidecar.applied_epoch == 1)
         before = (it.folder / "assignment.json").stat()
     async with running(nonce="n2") as it:

@@ -1,0 +1,58 @@
+"""The proof that the worker may run: the last acknowledged renewal, and the fence file that tells others of it.
+
+The file outlives this process: the worker, its liveness probe and a restarted sidecar read in it how long the worker
+may go on. So it follows acknowledged renewals only, and says so at once when the worker has to stop.
+"""
+
+from __future__ import annotations
+
+import math
+
+from fingerv7.contract import Fence
+from fingerv7_sidecar.clock import Clock
+from fingerv7_sidecar.events import WriteFence
+from fingerv7_sidecar.outbox import Outbox
+
+
+class Proof:
+    def __init__(self, boot_id: str, out: Outbox) -> None:
+        self.sent: Clock | None = None
+        """When the last acknowledged renewal was sent; None while fenced."""
+        self.file_error = ""
+        self._boot_id = boot_id
+        self._out = out
+
+    def continued(self, now: Clock, fence: Fence) -> None:
+        """An earlier process of this pod left this file."""
+        self.sent = Clock(fence.sent_s, now.wall - (now.boot - fence.sent_s))
+        left_s = fence.fence_after_s - (now.boot - fence.sent_s)
+        self._out.note("continuing", fence_in_s=round(left_s, 1))
+
+    def renewed(self, sent: Clock, fence_s: float) -> None:
+        """A renewal sent then was acknowledged."""
+        self.sent = sent
+        self.refresh(fence_s)
+
+    def refresh(self, fence_s: float) -> None:
+        """Tell the deadline in force."""
+        if self.sent:
+            # Rounded down, because the file keeps milliseconds and must never promise more than is true.
+            sent = math.floor(self.sent.boot * 1000) / 1000
+            self._out.add(WriteFence(Fence(sent, fence_s, self._boot_id)))
+
+    def lost(self) -> None:
+        """The worker must stop."""
+        self.sent = None
+        self.expire()
+
+    def expire(self) -> None:
+        self._out.add(WriteFence(Fence(0.0, 0.0, self._boot_id)))
+
+    def age_s(self, now: Clock) -> float | None:
+        """Since the last acknowledged renewal was sent; None while fenced."""
+        return now.since(self.sent) if self.sent else None
+
+    def written(self, error: str) -> None:
+        if error and not self.file_error:
+            self._out.note("fence-file-failed", "error", reason=error)
+        self.file_error = error
