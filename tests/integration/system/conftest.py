@@ -191,8 +191,10 @@ class System:
             assert operator.alive, operator.describe()
         for worker in self.fleet.workers.values():
             assert worker.sidecar.restarts == 0, f"the sidecar died: {worker.describe()}"
-        logs = [*self.fleet.folder.glob("operator*.log"), *self.fleet.folder.glob("*/sidecar.log")]
-        shown = {log.name: log.read_text(errors="replace") for log in logs}
+        folder = self.fleet.folder
+        logs = [log for name in ("operator*.log", "*/sidecar.log", "*-sidecar.log") for log in folder.glob(name)]
+        assert len(logs) > 1, "there is something to look at"
+        shown = {str(log.relative_to(folder)): log.read_text(errors="replace") for log in logs}
         for name, text in shown.items():
             assert "Traceback" not in text, f"{name} has a traceback: {text[text.index('Traceback') - 300 :][:3000]}"
         events = self.fleet.api.items(core(self.fleet.namespace, "events"))

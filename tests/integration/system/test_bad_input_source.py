@@ -91,6 +91,12 @@ MISTAKES = (
     ),
     Mistake(
         "certificate of another authority",
+        lambda system: system.edit_secret(**{"ca.crt": system.fleet.cluster.ca_file.read_text()}),
+        "TlsFailed",
+        ("the certificate of", "is not accepted", "ca.crt has to be the certificate of its authority"),
+    ),
+    Mistake(
+        "no certificate at all",
         _secret(**{"ca.crt": "not a certificate"}),
         "SecretInvalid",
         ("ca.crt is not a certificate in PEM format",),
