@@ -97,8 +97,12 @@ class ConfigFile:
         return self.on_disk is None or (not self.due and self.wanted is not None)
 
     @property
+    def nothing_wanted(self) -> bool:
+        return not (self.wanted and self.wanted.streams)
+
+    @property
     def nothing_runs(self) -> bool:
-        return self.clean and not (self.wanted and self.wanted.streams)
+        return self.clean and self.nothing_wanted
 
     @property
     def is_confirmed(self) -> bool:

@@ -19,6 +19,7 @@ class Proof:
         self.sent: Clock | None = None
         """When the last acknowledged renewal was sent; None while fenced."""
         self.file_error = ""
+        self._failed_since: float | None = None
         self._boot_id = boot_id
         self._out = out
 
@@ -52,7 +53,12 @@ class Proof:
         """Since the last acknowledged renewal was sent; None while fenced."""
         return now.since(self.sent) if self.sent else None
 
-    def written(self, error: str) -> None:
+    def written(self, now: Clock, error: str) -> None:
         if error and not self.file_error:
             self._out.note("fence-file-failed", "error", reason=error)
+            self._failed_since = now.boot
         self.file_error = error
+
+    def stale(self, now: Clock, fence_s: float) -> bool:
+        """Whether the file could not be renewed for so long that nothing lets the worker run any more."""
+        return bool(self.file_error) and self._failed_since is not None and now.boot - self._failed_since >= fence_s

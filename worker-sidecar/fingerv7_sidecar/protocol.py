@@ -157,7 +157,7 @@ class Sidecar:
                 if not self.config.written(now, event):
                     self.proof.expire()  # so that whoever watches the fence file stops the worker
             case FenceWritten():
-                self.proof.written(event.reason)
+                self.proof.written(now, event.reason)
             case Confirmed():
                 self.config.confirm(now, event.hash)
             case LockProbed():
@@ -306,7 +306,10 @@ class Sidecar:
             self._start_over()
         if self.mode in _WORKING and not self.stopping:
             limits = {"grace_s": self._grace_s, "apply_timeout_s": self._apply_timeout_s}
-            if reason := complaint(now.boot, self.vitals, self.config, **limits):
+            reason = complaint(now.boot, self.vitals, self.config, **limits)
+            if not reason and self.proof.stale(now, self.times.fence_s) and not self.config.nothing_wanted:
+                reason = f"the fence file cannot be written: {self.proof.file_error}"
+            if reason:
                 self._suspect(now, reason)
         if self.mode is Mode.SUSPECT:
             self._reconsider_suspect(now)

@@ -68,6 +68,7 @@ class World:
         self._sent_at = 0.0
         self.disk_error = ""
         self.unlink_error = False
+        self.fence_error = ""
         self.lock_held: bool | None = None
         self.fence: Fence | None = found.fence if found else None
         self.file: Config | None = found.config if found else None
@@ -214,8 +215,9 @@ class World:
                     return [ConfigWritten(action.serial, "unlinked", self.disk_error)]
                 return [ConfigWritten(action.serial, "failed", self.disk_error)]
             case WriteFence():
-                self.fence = action.fence
-                return [FenceWritten()]
+                if not self.fence_error:
+                    self.fence = action.fence
+                return [FenceWritten(self.fence_error)]
             case AwaitConfirmation():
                 self.awaited = action.config
             case ProbeLock():

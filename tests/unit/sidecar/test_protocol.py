@@ -497,6 +497,22 @@ def test_a_config_that_can_neither_be_emptied_nor_unlinked_stops_all_renewals(wo
     assert it.streams == 1
 
 
+def test_a_fence_file_that_lets_nobody_run_any_more_gives_the_streams_away(world):
+    it = active(world, "a")
+    it.fence_error = "Permission denied"
+    it.run(16)
+    assert it.sidecar.mode is Mode.MIRROR
+    it.run(2)
+    assert it.sidecar.mode is Mode.SUSPECT, "silent, so that others take them over"
+    assert it.streams == 0
+    assert any("Permission denied" in problem for problem in it.sidecar.problems())
+    it.fence_error = ""
+    it.confirm()
+    it.run(1)
+    assert it.streams == 1
+    assert it.fence_holds
+
+
 # --- mirroring
 
 
