@@ -163,7 +163,7 @@ def _next(
     for stream_id, at in stored.revoking.items():
         if at <= holder.free_through:
             del revoking[stream_id]
-            changes.append(Change(Action.CLEAR, stream_id, at, None, "stopped"))
+            changes.append(Change(Action.CLEAR, stream_id, at, None, holder.stop_reason or "Acknowledged"))
 
     for stream_id, grant in stored.grants.items():
         reason = _revoke_reason(stream_id, holder, wanted, keepers)
@@ -186,6 +186,9 @@ def _next(
             reason = "Returned" if returning else wanted.reasons.get(stream.id, "NewStream")
             changes.append(Change(Action.GRANT, stream.id, epoch, token, reason))
 
+    if holder.claimed_epoch > stored.epoch:
+        # A restored backup: an acknowledgement of an epoch that never was must not free what was revoked before it.
+        revoking = dict.fromkeys(revoking, epoch)
     runs_differently = any(change.action is not Action.CLEAR for change in changes)
     if holder.unknown is not None or holder.claimed_epoch > stored.epoch:
         # Only a write that is accepted later proves that the one of unknown outcome never will be, and a patch

@@ -76,6 +76,8 @@ class Memory:
     deaths: Deaths = field(default_factory=Deaths)
     intended: dict[str, str] = field(default_factory=dict)
     """Stream → worker, for streams on their way: a hand-over that has begun counts as done."""
+    triggers: dict[str, str] = field(default_factory=dict)
+    """Stream → why it is on its way, to be told again when it arrives."""
     doubts: Doubts = field(default_factory=Doubts)
     draining: dict[str, float] = field(default_factory=dict)
     """Worker → since when it drains."""
@@ -195,7 +197,8 @@ def decide(world: World, memory: Memory, *, now: float, next_token: Callable[[],
     may_balance = settled and cooled and not rules.paused and not rules.deleting
     planned = _plan(world, memory, standings, catalog, may_balance=may_balance)
     unplaced = {u.stream: u.reason for u in planned.unplaced}
-    reasons = {**unplaced, **{move.stream: str(move.trigger) for move in planned.moves}}
+    moving = {move.stream: str(move.trigger) for move in planned.moves}
+    reasons = {**unplaced, **moving, **memory.triggers}
     reasons.update(dict.fromkeys(memory.deaths.poison(now), "SuspectedPoison"))
 
     writes = step(
@@ -207,6 +210,7 @@ def decide(world: World, memory: Memory, *, now: float, next_token: Callable[[],
     )
     balances = any(move.trigger in BALANCING for move in planned.moves) and bool(writes)
     memory.intended = _intentions(world, memory, planned)
+    memory.triggers = {i: reasons.get(i) or "NewStream" for i in memory.intended}
     return Decision(
         writes=writes,
         facts=facts,

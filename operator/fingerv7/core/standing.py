@@ -119,7 +119,7 @@ def _unacknowledged(facts: Facts) -> Standing | None:
 def _backing_off(facts: Facts) -> Standing | None:
     if facts.backing_off_s <= 0:
         return None
-    return Standing("BackingOff", f"died repeatedly; eligible again in {facts.backing_off_s:.0f} s")
+    return Standing("BackingOff", f"died lately; eligible again in {facts.backing_off_s:.0f} s")
 
 
 def _drain_reason(facts: Facts) -> str:

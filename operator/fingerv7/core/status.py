@@ -183,4 +183,6 @@ def significant(status: Json) -> Json:
     kept = {k: v for k, v in status.items() if k not in {"report", "lastHeartbeatTime"}}
     conditions = status.get("conditions") or []
     kept["conditions"] = {c["type"]: (c["status"], c["reason"], c.get("observedGeneration")) for c in conditions}
+    # This message names the change that an annotation has to confirm: an old one would confirm nothing.
+    kept["change"] = [c.get("message") for c in conditions if c["type"] == "SourceChanged"]
     return kept

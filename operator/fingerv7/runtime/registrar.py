@@ -170,7 +170,7 @@ class Registrar:
             await work
         except (Conflict, NotFound):
             # Somebody else changed it: a later round sees what is there then.
-            self._not_before[name] = self._clock() + RETRY_S / 4
+            self._not_before[name] = self._clock() + RETRY_S
         except KubeError as error:
             log.warning("%s of %s: %s", what, name, error)
             self._not_before[name] = self._clock() + RETRY_S

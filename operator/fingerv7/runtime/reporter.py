@@ -262,7 +262,7 @@ def _pool_view(
     ready = [
         name
         for name, standing in decision.standings.items()
-        if standing.accepts or (health[name].verdict is Verdict.ALIVE and not standing.stop)
+        if standing.accepts or (health[name].verdict is Verdict.ALIVE and standing.keeps)
     ]
     granted = {
         i: grant.stream.weight for worker in world.workers.values() for i, grant in worker.assignment.grants.items()

@@ -184,9 +184,6 @@ def test_a_config_folder_that_stays_read_only_stops_its_worker_and_the_streams_m
     _prove(system, begun, gap_s=TAKEOVER_S + 5)
 
 
-@pytest.mark.xfail(
-    reason="a sidecar whose fence file cannot be written renews on, although nothing lets its worker run", run=False
-)
 def test_a_config_folder_that_is_lost_stops_its_worker_and_the_streams_move(system):
     fleet, name, begun = system.fleet, "fingerv7-002", system.fleet.now()
     worker = fleet.workers[name]

@@ -134,6 +134,11 @@ def test_a_sidecar_that_has_seen_higher_epochs_is_given_one_above_them():
     assert set(write.assignment.grants) == {"s"}
 
 
+def test_and_its_old_acknowledgement_does_not_free_what_was_revoked_before():
+    a = holder(worker("a", revoking=[("s", 3)], epoch=3), free_through=2, claimed_epoch=9)
+    assert run([a], wanted({}))["a"].assignment.revoking == {"s": 10}
+
+
 def test_everything_is_taken_from_a_worker_that_must_stop():
     write = run(
         [holder(worker("a", streams=["s", "t"]), accepts=False, stop_reason="WorkerLost")], wanted({"s": "a"})

@@ -267,9 +267,7 @@ def test_when_nothing_is_assigned_yet_the_first_worker_waits_a_moment_for_the_ot
 
 EVENTS = st.lists(
     st.tuples(
-        st.sampled_from(
-            ["ack", "ack", "time", "kill", "revive", "drain", "undrain", "add", "drop", "shrink"]
-        ),
+        st.sampled_from(["ack", "ack", "time", "kill", "revive", "drain", "undrain", "add", "drop", "shrink"]),
         st.integers(0, 3),
     ),
     max_size=40,
