@@ -74,6 +74,7 @@ async def measure(seconds: float, count: int = 50) -> dict:
         given = streams(count)
         assignment = {"epoch": 1, "leaderEpoch": 1, "hash": assignment_hash("uid-1", 1, given), "streams": given}
         server.put_worker("w1", "uid-1", assignment=assignment)
+        server.succeed("w1")  # otherwise it waits for T, in case the Lease was deleted under a running worker
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
