@@ -110,6 +110,7 @@ def test_a_short_pool_gets_every_default(api, pool):
             "massFailure": {"thresholdPercent": 50, "maxHold": "60s"},
         },
         "drainTimeout": "10m",
+        "statusRefreshInterval": "30s",
         "paused": False,
     }
 
