@@ -29,7 +29,7 @@ unit: .venv/.installed
 	$(BIN)/pytest tests/unit
 
 integration: .venv/.installed
-	$(BIN)/pytest tests/integration
+	$(BIN)/pytest tests/integration -n 2 --dist loadfile
 
 bench: .venv/.installed
 	$(BIN)/python -m benchmarks

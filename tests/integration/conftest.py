@@ -87,11 +87,12 @@ def _uncaptured(request: pytest.FixtureRequest) -> AbstractContextManager[None]:
 
 
 def _wait_until_served(cluster: Cluster, plural: str) -> None:
-    """Established comes a moment before the API server answers for the kind."""
+    """Established comes a moment before the API server answers for the kind, and that before it explains it."""
     deadline = time.monotonic() + 30
     while True:
         try:
             cluster.kubectl("get", f"{plural}.fingerv7.io", "-A")
+            cluster.kubectl("explain", f"{plural}.spec")
         except CommandError:
             if time.monotonic() > deadline:
                 raise
