@@ -34,6 +34,8 @@ CONFIRM_SOURCE: Final = "fingerv7.io/confirm-source"
 """On a StreamPool, set by a user: accept the change that `SourceChanged` names (its value is the change's id)."""
 
 REPORT_LIMIT: Final = 4096
+_EPOCH_DIGITS: Final = 15
+"""What JSON numbers hold exactly; more is a stranger's text."""
 CONFIG_VERSION: Final = 1
 
 CLOCK_RATE_PERCENT: Final = 5
@@ -58,9 +60,13 @@ class Acknowledgement:
     def parse(cls, text: str | None) -> Acknowledgement | None:
         """None for anything that is not an acknowledgement: a stranger's text proves nothing."""
         parts = (text or "").split("/")
-        if len(parts) != 4 or not all(parts) or not (parts[3].isascii() and parts[3].isdigit()):
+        if len(parts) != 4 or not all(parts) or not _is_epoch(parts[3]):
             return None
         return cls(parts[0], f"{parts[1]}/{parts[2]}", int(parts[3]))
+
+
+def _is_epoch(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= _EPOCH_DIGITS
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,6 +144,13 @@ class Mirror:
     def acknowledge(self) -> bool:
         """State what the worker runs; whether that is because it confirmed it."""
         view, config, disk = self.view, self._config, self._config.on_disk
+        floor = self._floors.get(view.uid, 0) if view else 0
+        if view and view.epoch < floor and not (disk and disk.streams):
+            # Restored from a backup, and fenced meanwhile: nothing runs, and only here the operator can see which
+            # epoch it has to pass.
+            if config.current and (config.is_confirmed or config.nothing_runs):
+                self.acked = Acknowledgement(view.uid, self._identity.incarnation, floor)
+            return False
         if not view or not disk or disk.worker_uid != view.uid:
             return False
         if disk.epoch == view.epoch and not (view.config and view.config.hash == disk.hash):

@@ -319,6 +319,8 @@ class Sidecar:
             return
         silent = self.vitals.silent_at(self._grace_s)
         follows = self.config.is_confirmed and not (silent and silent[0] <= now.boot)
+        # A worker whose fence file cannot be written may not run, however well it follows.
+        follows = follows and not self.proof.file_error
         if self.suspicion.is_over(now.boot, follows=follows):
             if not follows:
                 self.vitals.forget()

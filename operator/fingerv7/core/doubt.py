@@ -27,6 +27,38 @@ class Ghost:
 
 
 @dataclass(slots=True)
+class Claims:
+    """Acknowledgements that prove nothing, because they speak of epochs that the stored objects do not know.
+
+    After a restored backup a sidecar states an epoch above the stored one; after an edit by hand the content of an
+    epoch is not what its hash says. Either way the worker runs something else than the object, until it has
+    confirmed an epoch above all of that. Such a one is written next (see `handover`).
+    """
+
+    open: dict[str, int] = field(default_factory=dict)
+    """FingerWorker UID → the highest epoch that proves nothing."""
+    fresh: bool = False
+    """Whether the last look opened one."""
+
+    def believed(self, workers: Mapping[str, Worker], leases: Mapping[str, Lease]) -> dict[str, Lease]:
+        """The Leases without acknowledgements that prove nothing."""
+        believed = dict(leases)
+        self.fresh = False
+        self.open = {worker.uid: self.open[worker.uid] for worker in workers.values() if worker.uid in self.open}
+        for name, worker in workers.items():
+            lease, stored = leases.get(name), worker.assignment.epoch
+            claimed = (lease.claimed_epoch(worker.uid) if lease else None) or 0
+            doubtful = max(claimed if claimed > stored else 0, stored + 1 if worker.tampered else 0)
+            if doubtful > self.open.get(worker.uid, 0):
+                self.open[worker.uid], self.fresh = doubtful, True
+            elif claimed > self.open.get(worker.uid, 0):
+                self.open.pop(worker.uid, None)
+            if lease and worker.uid in self.open:
+                believed[name] = replace(lease, applied=None)
+        return believed
+
+
+@dataclass(slots=True)
 class Doubts:
     """What one leader does not know for certain."""
 
@@ -63,9 +95,11 @@ class Doubts:
         self._note_vanished(workers, leases, observations, timing, now)
         self._known = {}
         for name, worker in workers.items():
+            # Known to be held is no longer known to be free, whoever wrote it.
             streams = {*worker.assignment.grants, *worker.assignment.revoking}
             if name in unknown:
                 streams.update(unknown[name].grants, unknown[name].revoking)
+            self.vouched -= streams
             if streams:
                 lease = leases.get(name)
                 until = takeover_after_s(lease, timing)

@@ -93,6 +93,8 @@ class Worker:
     created_by_operator: bool = False
     assignment: Assignment = Assignment()
     """Epoch 0, leader epoch 0 and nothing held, where the status has none yet."""
+    tampered: bool = False
+    """The stored assignment is not what its own hash says: somebody edited it, and the sidecar refuses it."""
     status: Mapping[str, object] = field(default_factory=dict, repr=False)
     """The stored status as it is, to compare a newly derived one with."""
 

@@ -40,8 +40,10 @@ def worker_spec(register: str, pool: str) -> dict[str, Any]:
     if REQUIRED_CAPABILITY not in capabilities:
         raise RegistrationError(f"capabilities must contain {REQUIRED_CAPABILITY} (CAPABILITIES of the sidecar)")
     location = asked.get("location") or ""
-    if not isinstance(location, str) or len(location) > 63:
-        raise RegistrationError("location must be a text of at most 63 characters (LOCATION of the sidecar)")
+    if not isinstance(location, str) or len(location) > 63 or not location.isprintable():
+        raise RegistrationError(
+            "location must be a printable text of at most 63 characters (LOCATION of the sidecar)"
+        )
     spec: dict[str, Any] = {
         "poolRef": {"name": pool},
         "maxStreams": limit,

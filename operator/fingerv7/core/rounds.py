@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fingerv7.contract import Timing
-from fingerv7.core.doubt import Doubts
+from fingerv7.core.doubt import Claims, Doubts
 from fingerv7.core.handover import NOT_PROVEN, Action, Holder, Wanted, Write, step
 from fingerv7.core.liveness import Health, Observation, Verdict, judge, takeover_after_s
 from fingerv7.core.model import Assignment, Grant, Lease, Stream, Token, Worker
@@ -79,6 +79,9 @@ class Memory:
     triggers: dict[str, str] = field(default_factory=dict)
     """Stream → why it is on its way, to be told again when it arrives."""
     doubts: Doubts = field(default_factory=Doubts)
+    claims: Claims = field(default_factory=Claims)
+    behind: dict[str, float] = field(default_factory=dict)
+    """UID → since when a live worker has not confirmed what is assigned to it."""
     draining: dict[str, float] = field(default_factory=dict)
     """Worker → since when it drains."""
     first_accept: float | None = None
@@ -110,6 +113,8 @@ class Decision:
     """Stream and reason, for every stream of the catalog that nobody was given."""
     to_probe: list[tuple[Worker, float]]
     """Workers whose Lease is to be read directly, each with its T."""
+    disbelieved: Mapping[str, int]
+    """FingerWorker UID → up to which epoch its acknowledgements prove nothing."""
     to_confirm: list[str]
     """Silent workers whose Lease is to be read directly before they are taken over."""
     newly_taken: frozenset[str]
@@ -120,6 +125,9 @@ class Decision:
 
 def decide(world: World, memory: Memory, *, now: float, next_token: Callable[[], Token]) -> Decision:
     """The next step of the pool."""
+    world = replace(world, leases=memory.claims.believed(world.workers, world.leases))
+    if memory.claims.fresh:
+        memory.doubts.vouched.clear()
     rules = world.rules
     t_s = rules.timing.takeover_after_ms / 1000
     health = {
@@ -142,7 +150,7 @@ def decide(world: World, memory: Memory, *, now: float, next_token: Callable[[],
     newly_taken = (taken - taken_before) & holding
     for name in sorted(newly_taken):
         if health[name].reason == "Silent":  # a Lease that was relabelled or deleted tells nothing of the worker
-            memory.deaths.died(name, window_s=2 * t_s, now=now)
+            memory.deaths.died(name, last_heard=now - health[name].silent_s, now=now)
     memory.deaths.survived(4 * t_s, now)
 
     facts = {
@@ -155,6 +163,7 @@ def decide(world: World, memory: Memory, *, now: float, next_token: Callable[[],
             takeover_s=takeover_after_s(world.leases.get(name), rules.timing),
             leader_epoch=world.leader_epoch,
             pool_deleting=rules.deleting,
+            behind_s=_behind_s(worker, world.leases.get(name), memory, now),
         )
         for name, worker in world.workers.items()
     }
@@ -179,6 +188,7 @@ def decide(world: World, memory: Memory, *, now: float, next_token: Callable[[],
             catalog,
             unassigned=[],
             to_probe=[],
+            disbelieved=memory.claims.open,
             to_confirm=memory.takeovers.unconfirmed,
             newly_taken=newly_taken,
             balances=False,
@@ -225,11 +235,21 @@ def decide(world: World, memory: Memory, *, now: float, next_token: Callable[[],
             if standings[name].stop
             and any(e > holders[name].free_through for e in worker.assignment.revoking.values())
         ],
+        disbelieved=memory.claims.open,
         to_confirm=memory.takeovers.unconfirmed,
         newly_taken=newly_taken,
         balances=balances,
         may_balance=may_balance,
     )
+
+
+def _behind_s(worker: Worker, lease: Lease | None, memory: Memory, now: float) -> float:
+    """For how long a worker has not confirmed the present epoch."""
+    applied = lease.acknowledged_epoch(worker) if lease else None
+    if applied is None or applied >= worker.assignment.epoch:
+        memory.behind.pop(worker.uid, None)
+        return 0.0
+    return now - memory.behind.setdefault(worker.uid, now)
 
 
 def held_catalog(workers: Iterable[Worker]) -> dict[str, Stream]:
@@ -263,7 +283,7 @@ def _holders(world: World, memory: Memory, standings: Mapping[str, Standing], no
             free_through=max(
                 NOT_PROVEN if acknowledged is None else acknowledged, world.proven.get(name, NOT_PROVEN)
             ),
-            claimed_epoch=(lease.claimed_epoch(worker.uid) or 0) if lease else 0,
+            claimed_epoch=memory.claims.open.get(worker.uid, 0),
             accepts=stands.accepts and not cold,
             unknown=world.unknown.get(name),
             keeps_unplaced=stands.draining and drains_s < world.rules.drain_timeout_s,

@@ -41,6 +41,8 @@ class Facts:
     takeover_s: float
     leader_epoch: int
     pool_deleting: bool = False
+    behind_s: float = 0.0
+    """For how long it has not confirmed the present epoch, although it renews."""
 
 
 def standing(facts: Facts) -> Standing:
@@ -116,6 +118,14 @@ def _unacknowledged(facts: Facts) -> Standing | None:
     return Standing("NotAcknowledged", "its sidecar has not yet said what the worker runs")
 
 
+def _behind(facts: Facts) -> Standing | None:
+    if facts.behind_s < facts.takeover_s:
+        return None
+    epoch = facts.worker.assignment.epoch
+    message = f"its sidecar renews, but has not confirmed epoch {epoch} for {facts.behind_s:.0f} s; see its /readyz"
+    return Standing("NotAcknowledged", message)
+
+
 def _backing_off(facts: Facts) -> Standing | None:
     if facts.backing_off_s <= 0:
         return None
@@ -159,5 +169,6 @@ _RULES: tuple[Callable[[Facts], Standing | None], ...] = (
     _late,
     _unregistered,
     _unacknowledged,
+    _behind,
     _backing_off,
 )

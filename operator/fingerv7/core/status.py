@@ -7,7 +7,6 @@ differ. `lastTransitionTime` moves only when a condition's status does.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +18,8 @@ from fingerv7.core.standing import Facts, Standing
 
 Json = dict[str, Any]
 
+LARGEST = 2**53
+TEXT_LIMIT = 63
 REPORT_COUNTS = ("currentStreams", "processedCount", "errorCount")
 REPORT_PERCENTAGES = ("cpuPercent", "memoryPercent")
 REPORT_TEXTS = ("lastActivity", "lastDbWrite", "version")
@@ -142,17 +143,22 @@ def _report(text: str) -> Json:
         return {}
     report: Json = {}
     for key in REPORT_COUNTS:
-        if isinstance(value := raw.get(key), int) and not isinstance(value, bool) and value >= 0:
+        if isinstance(value := raw.get(key), int) and not isinstance(value, bool) and 0 <= value <= LARGEST:
             report[key] = value
     for key in REPORT_PERCENTAGES:
-        if isinstance(value := raw.get(key), int | float) and math.isfinite(value) and value >= 0:
+        if isinstance(value := raw.get(key), int | float) and 0 <= value <= LARGEST:
             report[key] = round(value)
     for key in REPORT_TEXTS:
         if isinstance(value := raw.get(key), str) and value:
-            report[key] = value[:128]
+            report[key] = _printable(value)
     if isinstance(vpn := raw.get("vpn"), dict):
-        report["vpn"] = {key: str(vpn[key])[:128] for key in ("status", "ip") if key in vpn}
+        report["vpn"] = {key: _printable(str(vpn[key])) for key in ("status", "ip") if key in vpn}
     return report
+
+
+def _printable(text: str) -> str:
+    """At most as long as the CRD allows, and without halves of surrogate pairs, which no JSON can carry."""
+    return text.encode("utf-8", "replace").decode()[:TEXT_LIMIT]
 
 
 def dated(conditions: list[Condition], stored: object, *, generation: int, now: str) -> list[Json]:

@@ -17,6 +17,8 @@ from fingerv7.core.liveness import Health, Verdict
 BACKOFF_FIRST_S = 10.0
 BACKOFF_LAST_S = 600.0
 POISON_DEATHS = 3
+SHORTLY_S = 10.0
+"""A stream that kills its worker does so within this time."""
 QUARANTINE_S = 1800.0
 """How long a suspected stream is kept from everybody."""
 MIN_MASS = 2
@@ -107,14 +109,14 @@ class Deaths:
     def granted(self, worker: str, stream: str, now: float) -> None:
         self.gained.setdefault(worker, {})[stream] = now
 
-    def died(self, worker: str, *, window_s: float, now: float) -> None:
-        """A worker was taken over; what it gained within `window_s` before that is suspected."""
+    def died(self, worker: str, *, last_heard: float, now: float) -> None:
+        """A worker was taken over; what it gained shortly before it was last heard, or after, is suspected."""
         if now - self.last.get(worker, -math.inf) > BACKOFF_LAST_S:
             self.count[worker] = 0
         self.count[worker] = self.count.get(worker, 0) + 1
         self.last[worker] = now
         for stream, at in self.gained.pop(worker, {}).items():
-            if now - at <= window_s:
+            if at >= last_heard - SHORTLY_S:
                 self.victims.setdefault(stream, {})[worker] = now
 
     def backing_off_s(self, worker: str, now: float) -> float:

@@ -135,14 +135,15 @@ class PoolLoop:
         now = self._clocks.monotonic()
         for write in accepted:
             self._memory.accepted(write, now)
-            await self._reporter.double_held(world.workers[write.worker], write)
+            if worker := world.workers.get(write.worker):
+                await self._reporter.double_held(worker, write)
         if decision.balances and len(accepted) >= len(decision.writes):
             # Otherwise some of the moves were not begun: the next round asks for them again.
             self._memory.last_balance = now
         if accepted:
             self._reporter.moved(decision)
         confirmed = await self._prober.confirm(world.workers[name] for name in decision.to_confirm)
-        proven = await self._prober.probe(decision.to_probe)
+        proven = await self._prober.probe(decision.to_probe, decision.disbelieved)
         moving = bool(accepted) or confirmed or proven
         self._do_chores(world, decision, moving=moving)
         return 0.0 if moving else self._patience(world, decision)
@@ -247,6 +248,7 @@ class PoolLoop:
     async def _tend(self, world: World, decision: Decision) -> None:
         """Leases, finalizers, registrations and removals; of thousands of new workers, a portion a round."""
         spec, now = self.pool.spec, self._clocks.monotonic()
+        takeover_s = world.rules.timing.takeover_after_ms / 1000
         work: list[Coroutine[Any, Any, None]] = []
         for name, worker in world.workers.items():
             empty = worker.assignment.empty and name not in world.unknown
@@ -264,7 +266,7 @@ class PoolLoop:
                 continue
             if (now - world.observations[name].since) * 1000 >= spec.liveness.remove_after_ms:
                 work.append(self._registrar.forget(lease))
-            elif lease.register and lease.holder:
+            elif lease.register and lease.holder and now - world.observations[name].since < takeover_s:
                 is_open = spec.registration is Registration.OPEN
                 work.append(self._registrar.register(lease, self.key[1], is_open=is_open))
         for coroutine in work[AT_ONCE:]:

@@ -42,8 +42,9 @@ class Pools:
         """A StreamPool as kopf saw it: None (listed), ADDED, MODIFIED or DELETED."""
         key = (body["metadata"]["namespace"], body["metadata"]["name"])
         if event_type == "DELETED":
-            runner = self._runners.pop(key, None)
-            if runner:
+            runner = self._runners.get(key)
+            if runner and runner.uid == body["metadata"]["uid"]:
+                del self._runners[key]
                 await runner.stop()
                 self._office.metrics.forget(key)
             return

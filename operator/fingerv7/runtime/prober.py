@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from fingerv7.adapters.kube.errors import KubeError, NotFound
@@ -53,7 +53,9 @@ class Prober:
     def proven_epoch(self, worker: Worker) -> int:
         """Everything that this worker was to stop up to this epoch has stopped; NOT_PROVEN when nothing has."""
         proof = self._proofs.get(worker.name)
-        return proof.epoch if proof and proof.uid == worker.uid else NOT_PROVEN
+        if proof is None or proof.uid != worker.uid or proof.epoch > worker.assignment.epoch:
+            return NOT_PROVEN  # of another life, or of epochs that a restored backup has undone
+        return proof.epoch
 
     def confirmed(self) -> frozenset[str]:
         """Workers whose Lease looks, read directly, just as the watch last showed it: it is not the watch that is
@@ -68,10 +70,14 @@ class Prober:
         results = await asyncio.gather(*(self._confirm(worker) for worker in workers if self._due(worker.name)))
         return any(results)
 
-    async def probe(self, workers: Iterable[tuple[Worker, float]]) -> bool:
-        """Read the Leases of workers (each with its T) that are due; whether anything new was proven."""
+    async def probe(self, workers: Iterable[tuple[Worker, float]], disbelieved: Mapping[str, int]) -> bool:
+        """Read the Leases of workers (each with its T) that are due; whether anything new was proven.
+
+        `disbelieved`: FingerWorker UID → up to which epoch its acknowledgements prove nothing.
+        """
+        due = [(worker, t_s) for worker, t_s in workers if self._due(worker.name)]
         results = await asyncio.gather(
-            *(self._probe(worker, t_s) for worker, t_s in workers if self._due(worker.name))
+            *(self._probe(worker, t_s, disbelieved.get(worker.uid, NOT_PROVEN)) for worker, t_s in due)
         )
         return any(results)
 
@@ -91,7 +97,7 @@ class Prober:
         self._confirmed[worker.name] = seen
         return True
 
-    async def _probe(self, worker: Worker, t_s: float) -> bool:
+    async def _probe(self, worker: Worker, t_s: float, disbelieved: int) -> bool:
         epoch = worker.assignment.epoch  # stored before the read below begins
         began = self._clock()
         answer = await self._read(worker.name)
@@ -106,7 +112,7 @@ class Prober:
         if not reason:
             # A worker whose Lease lost its label is not seen by the watch, and may well obey.
             acknowledged = lease.acknowledged_epoch(worker) if lease else None
-            if acknowledged is None:
+            if acknowledged is None or acknowledged <= disbelieved:
                 return False
             reason, epoch = "acknowledged", acknowledged
         if epoch <= self.proven_epoch(worker):

@@ -70,6 +70,8 @@ class Publisher:
         busy = self.in_flight
         for write in writes:
             if write.worker not in busy:
+                # Noted before anything waits: from here on it counts both ways, sent or not.
+                self._unknown.setdefault(workers[write.worker].uid, []).append(write.assignment)
                 task = asyncio.create_task(self._publish(write, workers[write.worker], status))
                 self._in_flight[task] = write.worker
         fresh = [task for task, name in self._in_flight.items() if name not in busy]
@@ -78,8 +80,8 @@ class Publisher:
         done = [task for task in self._in_flight if task.done()]
         for task in done:
             del self._in_flight[task]
-        results = [task.result() for task in done]
-        return sorted((stored for stored in results if stored), key=lambda stored: stored.worker)
+        stored = [write for write in map(_result_of, done) if write]
+        return sorted(stored, key=lambda write: write.worker)
 
     async def stop(self) -> None:
         """Abandon what is under way; the next leader finds out what became of it."""
@@ -138,9 +140,6 @@ class Publisher:
         if not self._term.may_write:
             raise SupersededError("the election Lease was not renewed in time")
         body = {"metadata": {"resourceVersion": str(worker.resource_version)}, "status": status}
-        if attempt is not None:
-            # Noted before it is sent: a cancellation or a crash of this task leaves the outcome just as open.
-            self._unknown.setdefault(worker.uid, []).append(attempt)
         try:
             raw = await self._api.merge_patch(FINGERWORKERS.path(self._namespace, worker.name, "status"), body)
         except OutcomeUnknown as error:
@@ -191,6 +190,17 @@ class Publisher:
                 del self._unknown[worker.uid]
                 break
         return worker
+
+
+def _result_of(task: asyncio.Task[Write | None]) -> Write | None:
+    """One worker's defect (its write stays open) must not cost the others their answers. Raises SupersededError."""
+    try:
+        return task.result()
+    except SupersededError:
+        raise
+    except Exception:
+        log.exception("a write failed")
+        return None
 
 
 def _patch_of(worker: Worker, assignment: Assignment) -> Json:

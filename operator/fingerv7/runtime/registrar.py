@@ -17,6 +17,7 @@ from fingerv7.contract import FINALIZER, GROUP, POOL_LABEL, VERSION
 from fingerv7.core.model import Lease, Worker
 from fingerv7.core.registration import RegistrationError, worker_spec
 from fingerv7.runtime.office import Office
+from fingerv7.runtime.term import SupersededError
 
 log = logging.getLogger(__name__)
 
@@ -173,6 +174,12 @@ class Registrar:
             self._not_before[name] = self._clock() + RETRY_S
         except KubeError as error:
             log.warning("%s of %s: %s", what, name, error)
+            self._not_before[name] = self._clock() + RETRY_S
+        except SupersededError:
+            raise
+        except Exception:
+            # One object that cannot be handled must not keep the others from it.
+            log.exception("%s of %s", what, name)
             self._not_before[name] = self._clock() + RETRY_S
         else:
             self._not_before.pop(name, None)

@@ -28,6 +28,7 @@ from fingerv7.runtime.catalog import PoolCatalog
 from fingerv7.runtime.fleet import PoolKey
 from fingerv7.runtime.office import Office
 from fingerv7.runtime.publisher import Publisher
+from fingerv7.runtime.term import SupersededError
 
 log = logging.getLogger(__name__)
 
@@ -155,7 +156,14 @@ class Reporter:
 
     async def _show_worker(self, worker: Worker, status: Json, shown: _Shown) -> None:
         self._workers[worker.name] = shown
-        if await self._publisher.patch_status(worker, status):
+        try:
+            written = await self._publisher.patch_status(worker, status)
+        except SupersededError:
+            raise
+        except Exception:
+            log.exception("cannot show the status of %s", worker.name)
+            return
+        if written:
             await self._events(_involved(worker), worker.status.get("conditions"), status["conditions"])
 
     # --- the pool -----------------------------------------------------------------------------------------

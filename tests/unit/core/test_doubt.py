@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from fingerv7.contract import Acknowledgement, Timing
-from fingerv7.core.doubt import Doubts
+from fingerv7.core.doubt import Claims, Doubts
 from fingerv7.core.liveness import observe
 from fingerv7.core.model import Assignment, Grant, Lease, Stream, Token, Worker
 
@@ -99,3 +99,27 @@ def test_a_sidecar_with_a_longer_time_is_given_it():
     watcher.look(1.0, worker=None, lease=slow)
     assert not watcher.look(100.0, worker=None, lease=None).may_grant("s")
     assert watcher.look(200.0, worker=None, lease=None).may_grant("s")
+
+
+class TestClaims:
+    def believed(self, claims, *, stored=3, claimed=9, tampered=False):
+        worker = replace(WORKER, assignment=replace(HELD, epoch=stored), tampered=tampered)
+        lease = replace(LEASE, applied=replace(ACK, epoch=claimed))
+        return claims.believed({"a": worker}, {"a": lease})["a"].acknowledged_epoch(worker)
+
+    def test_an_acknowledgement_of_the_stored_epoch_is_believed(self):
+        assert self.believed(Claims(), claimed=3) == 3
+
+    def test_one_from_before_a_restore_stays_worthless_when_the_stored_epoch_has_passed_it(self):
+        claims = Claims()
+        assert self.believed(claims) is None
+        assert claims.open == {"uid-a": 9}
+        assert self.believed(claims, stored=10) is None
+        assert self.believed(claims, stored=10, claimed=10) == 10
+        assert claims.open == {}
+
+    def test_one_of_an_assignment_that_somebody_edited_is_worthless_until_a_higher_epoch_is_confirmed(self):
+        claims = Claims()
+        assert self.believed(claims, claimed=3, tampered=True) is None
+        assert self.believed(claims, stored=5, claimed=3) is None
+        assert self.believed(claims, stored=5, claimed=5) == 5

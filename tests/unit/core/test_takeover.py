@@ -69,11 +69,11 @@ def test_one_death_after_another_is_no_mass():
 def test_back_off_doubles_up_to_ten_minutes_and_is_forgotten():
     deaths, waits, now = Deaths(), [], 0.0
     for _ in range(9):
-        deaths.died("a", window_s=40.0, now=now)
+        deaths.died("a", last_heard=now - 20.0, now=now)
         waits.append(deaths.backing_off_s("a", now))
         now += 500.0
     assert waits == [10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 600.0, 600.0, 600.0]
-    deaths.died("a", window_s=40.0, now=now + 1000.0)
+    deaths.died("a", last_heard=now, now=now + 1000.0)
     assert deaths.backing_off_s("a", now + 1000.0) == 10.0
 
 
@@ -81,7 +81,7 @@ def test_a_stream_gained_shortly_before_three_workers_died_is_suspected():
     deaths = Deaths()
     for n, name in enumerate("abc"):
         deaths.granted(name, "s", 100.0 * n)
-        deaths.died(name, window_s=40.0, now=100.0 * n + 30.0)
+        deaths.died(name, last_heard=100.0 * n + 5.0, now=100.0 * n + 30.0)
         assert deaths.poison(100.0 * n + 30.0) == (frozenset({"s"}) if name == "c" else frozenset())
     deaths.survived(80.0, 3000.0)
     assert deaths.poison(3000.0) == frozenset()
@@ -91,11 +91,11 @@ def test_a_stream_whose_worker_lived_on_is_innocent():
     deaths = Deaths()
     for n, name in enumerate("ab"):
         deaths.granted(name, "s", 100.0 * n)
-        deaths.died(name, window_s=40.0, now=100.0 * n + 30.0)
+        deaths.died(name, last_heard=100.0 * n + 5.0, now=100.0 * n + 30.0)
     deaths.granted("c", "s", 300.0)
     deaths.survived(80.0, 400.0)
     deaths.granted("d", "s", 500.0)
-    deaths.died("d", window_s=40.0, now=510.0)
+    deaths.died("d", last_heard=505.0, now=510.0)
     assert deaths.poison(510.0) == frozenset()
 
 
@@ -109,3 +109,11 @@ def test_the_long_dead_who_hold_nothing_do_not_hold_up_a_takeover():
     health = fleet(9, silent=13)
     alive_or_dying = {f"w{n:02}" for n in range(10)}
     assert "w09" in decide(Takeovers(), health, 0.0, holding=alive_or_dying)
+
+
+def test_a_stream_that_a_worker_had_for_a_while_is_not_suspected():
+    deaths = Deaths()
+    for n, name in enumerate("abc"):
+        deaths.granted(name, "s", 100.0 * n)
+        deaths.died(name, last_heard=100.0 * n + 15.0, now=100.0 * n + 35.0)
+    assert deaths.poison(235.0) == frozenset()

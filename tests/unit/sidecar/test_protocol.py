@@ -506,7 +506,11 @@ def test_a_fence_file_that_lets_nobody_run_any_more_gives_the_streams_away(world
     assert it.sidecar.mode is Mode.SUSPECT, "silent, so that others take them over"
     assert it.streams == 0
     assert any("Permission denied" in problem for problem in it.sidecar.problems())
+    it.confirm()
+    it.run(10)
+    assert it.sidecar.mode is Mode.SUSPECT, "a worker that follows is no reason to renew while it may not run"
     it.fence_error = ""
+    it.run(15)
     it.confirm()
     it.run(1)
     assert it.streams == 1

@@ -56,9 +56,18 @@ def worker_from_json(raw: Json) -> Worker:
             generation=int(metadata.get("generation", 1)),
             created_by_operator=(metadata.get("labels") or {}).get(CREATED_BY) == CREATED_BY_OPERATOR,
             assignment=assignment_from_json(stored) if stored else _UNASSIGNED,
+            tampered=_is_tampered(metadata["uid"], stored) if stored else False,
             # The lists are in `assignment` already; kept twice, they would be most of the operator's memory.
             status={**status, "assignment": _scalars(stored)} if stored else status,
         )
+
+
+def _is_tampered(uid: str, stored: Mapping[str, Any]) -> bool:
+    """Whether the content is not what its hash says; one without a hash was never given anything."""
+    streams = stored.get("streams") or ()
+    if not stored.get("hash"):
+        return bool(streams)
+    return bool(stored["hash"] != assignment_hash(uid, int(stored.get("epoch", 0)), streams))
 
 
 def assignment_from_json(raw: Mapping[str, Any]) -> Assignment:
