@@ -228,13 +228,13 @@ class Fleet:
     # --- what the API server says -------------------------------------------------------------------------
 
     def stream_pool(self) -> Object:
-        return self.api.get(fingerv7(self.namespace, "streampools", self.pool))
+        return _shown(self.api.get(fingerv7(self.namespace, "streampools", self.pool)))
 
     def finger_workers(self) -> list[Object]:
-        return self.api.items(fingerv7(self.namespace, "fingerworkers"))
+        return [_shown(each) for each in self.api.items(fingerv7(self.namespace, "fingerworkers"))]
 
     def finger_worker(self, name: str) -> Object:
-        return self.api.get(fingerv7(self.namespace, "fingerworkers", name))
+        return _shown(self.api.get(fingerv7(self.namespace, "fingerworkers", name)))
 
     def lease(self, name: str) -> Object | None:
         return self.api.find(leases(self.namespace, name))
@@ -346,3 +346,9 @@ def _sidecar_times(liveness: Mapping[str, Any]) -> dict[str, str]:
         "stopTime": "STOP_TIME",
     }
     return {variable: str(liveness[key]) for key, variable in names.items() if key in liveness}
+
+
+def _shown(found: Object) -> Object:
+    """With a status, though an empty one, also before the operator has written any: who waits for it just waits on."""
+    found.setdefault("status", {}).setdefault("conditions", [])
+    return found

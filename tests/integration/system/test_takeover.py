@@ -150,9 +150,9 @@ def _on_nobody_for_at_most(aftermath: Aftermath, name: str, promised_s: float) -
 
 def _ready(fleet: Fleet, name: str) -> bool:
     status = fleet.finger_worker(name)["status"]
-    ready = next(c for c in status["conditions"] if c["type"] == "Ready")
+    ready = any(c["type"] == "Ready" and c["status"] == "True" for c in status["conditions"])
     epoch = assignment(fleet.finger_worker(name)).get("epoch", 0)
-    return ready["status"] == "True" and status.get("appliedEpoch") == epoch
+    return ready and status.get("appliedEpoch") == epoch
 
 
 def _takeover_held(fleet: Fleet) -> str:
