@@ -349,6 +349,6 @@ def _sidecar_times(liveness: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _shown(found: Object) -> Object:
-    """With a status, though an empty one, also before the operator has written any: who waits for it just waits on."""
+    """With a status, if an empty one, also before the operator has written any: who waits for it waits on."""
     found.setdefault("status", {}).setdefault("conditions", [])
     return found
