@@ -32,6 +32,7 @@ unit: .venv/.installed
 	$(BIN)/pytest tests/unit
 
 integration: .venv/.installed
+	@$(BIN)/python -m devenv prepare
 	$(BIN)/pytest tests/integration -n 2 --dist loadfile
 
 bench: .venv/.installed
