@@ -207,6 +207,7 @@ def test_a_paused_pool_plans_nothing_new_but_takes_over_from_the_dead(fleet: Fle
     fleet.patch_worker(NAMES[0], {"drain": False})
     fleet.workers[name].start()
     takeover = Window(start, fleet.now(), TAKEOVER_S + 2.0)
+    fleet.wait_for(lambda: _balanced(fleet), SOON_S, "nothing is moved any more")
     prove(fleet, since=start, allowed_gap_s=PLANNED_GAP_S, windows=[takeover])
 
 
