@@ -32,7 +32,9 @@ class Claims:
 
     After a restored backup a sidecar states an epoch above the stored one; after an edit by hand the content of an
     epoch is not what its hash says. Either way the worker runs something else than the object, until it has
-    confirmed an epoch above all of that. Such a one is written next (see `handover`).
+    confirmed an epoch above all of that. Such a one is written next, once, unless the stored epoch is above it
+    already (see `handover`). An acknowledgement that overtakes the answer to our own write looks the same, and
+    costs the same one write.
     """
 
     open: dict[str, int] = field(default_factory=dict)

@@ -55,8 +55,9 @@ class Holder:
     """Revoked entries up to this epoch are proven to have stopped: by an acknowledgement of the present holder,
     or by a Lease read *after* that epoch was stored which showed a release or T of silence."""
     claimed_epoch: int = 0
-    """The highest epoch that its sidecar says it has seen. Above the stored one only after a restored backup: the
-    sidecar follows again as soon as it is given a higher one."""
+    """Its acknowledgements prove nothing up to this epoch (see `doubt.Claims`); 0 when they do. Either a restored
+    backup has undone that epoch, or its acknowledgement overtook the answer to the write that made it. It is
+    believed again as soon as it confirms a higher one, so the stored epoch must pass this one."""
     accepts: bool = False
     """Whether it may be granted anything now: alive, stamped, acknowledging, not draining, not backed off."""
     unknown: Assignment | None = None
@@ -186,11 +187,12 @@ def _next(
             reason = "Returned" if returning else wanted.reasons.get(stream.id, "NewStream")
             changes.append(Change(Action.GRANT, stream.id, epoch, token, reason))
 
-    if holder.claimed_epoch > stored.epoch:
+    unpassed_claim = 0 < holder.claimed_epoch >= stored.epoch
+    if unpassed_claim:
         # A restored backup: an acknowledgement of an epoch that never was must not free what was revoked before it.
         revoking = dict.fromkeys(revoking, epoch)
     runs_differently = any(change.action is not Action.CLEAR for change in changes)
-    if holder.unknown is not None or holder.claimed_epoch > stored.epoch:
+    if holder.unknown is not None or unpassed_claim:
         # Only a write that is accepted later proves that the one of unknown outcome never will be, and a patch
         # that changes nothing is none: hence always a new epoch.
         runs_differently = True

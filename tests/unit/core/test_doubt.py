@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from fingerv7.contract import Acknowledgement, Timing
 from fingerv7.core.doubt import Claims, Doubts
+from fingerv7.core.handover import Holder, Wanted, step
 from fingerv7.core.liveness import observe
 from fingerv7.core.model import Assignment, Grant, Lease, Stream, Token, Worker
 
@@ -123,3 +124,21 @@ class TestClaims:
         assert self.believed(claims, claimed=3, tampered=True) is None
         assert self.believed(claims, stored=5, claimed=3) is None
         assert self.believed(claims, stored=5, claimed=5) == 5
+
+    def test_one_that_overtook_the_answer_to_our_own_write_costs_one_more_epoch_and_no_second(self):
+        claims = Claims()
+        assert self.believed(claims, stored=3, claimed=4) is None
+        assert self.believed(claims, stored=4, claimed=4) is None
+        assert self.next_epoch(claims, stored=4) == 5
+        assert self.believed(claims, stored=5, claimed=4) is None
+        assert self.next_epoch(claims, stored=5) is None  # waits for the worker, and writes nothing meanwhile
+        assert self.believed(claims, stored=5, claimed=5) == 5
+        assert self.next_epoch(claims, stored=5) is None
+
+    def next_epoch(self, claims, *, stored):
+        """The epoch of the write that follows for a worker that has all that it should have."""
+        worker = replace(WORKER, assignment=replace(HELD, epoch=stored))
+        holder = Holder(worker, free_through=stored, claimed_epoch=claims.open.get(worker.uid, 0))
+        wanted = Wanted({"s": HELD.grants["s"].stream}, {"s": "a"}, {})
+        tokens = {"next_token": lambda: Token(1, 2), "may_grant": lambda _: True}
+        return next((w.assignment.epoch for w in step({"a": holder}, wanted, leader_epoch=1, **tokens)), None)

@@ -139,6 +139,19 @@ def test_and_its_old_acknowledgement_does_not_free_what_was_revoked_before():
     assert run([a], wanted({}))["a"].assignment.revoking == {"s": 10}
 
 
+def test_a_claim_that_the_stored_epoch_has_only_reached_is_passed_too():
+    a = holder(worker("a", streams=["s"], revoking=[("t", 9)], epoch=9), free_through=-1, claimed_epoch=9)
+    write = run([a], wanted({"s": "a"}))["a"]
+    assert write.assignment.epoch == 10
+    assert set(write.assignment.grants) == {"s"}
+    assert write.assignment.revoking == {"t": 10}
+
+
+def test_a_claim_that_the_stored_epoch_has_passed_needs_no_second_write():
+    a = holder(worker("a", streams=["s"], revoking=[("t", 10)], epoch=10), free_through=-1, claimed_epoch=9)
+    assert run([a], wanted({"s": "a"})) == {}
+
+
 def test_everything_is_taken_from_a_worker_that_must_stop():
     write = run(
         [holder(worker("a", streams=["s", "t"]), accepts=False, stop_reason="WorkerLost")], wanted({"s": "a"})
