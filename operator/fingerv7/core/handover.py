@@ -92,7 +92,7 @@ def step(
     `may_grant` answers for a stream that nobody holds whether it may be given to somebody now: False before the
     leader's barrier, and while a worker that may run anything has not said what it runs.
     """
-    held = _holders_of(holders)
+    held = held_streams(holders)
     keepers = _newest_grants(holders, held)
     incoming: dict[str, list[Stream]] = {}
     for stream_id, name in sorted(wanted.target.items()):
@@ -111,12 +111,8 @@ def step(
     return writes
 
 
-def held_streams(holders: Mapping[str, Holder]) -> Mapping[str, frozenset[str]]:
+def held_streams(holders: Mapping[str, Holder]) -> dict[str, list[str]]:
     """Stream id → the names of all workers that hold it, unknown writes counted both ways."""
-    return {stream_id: frozenset(names) for stream_id, names in _holders_of(holders).items()}
-
-
-def _holders_of(holders: Mapping[str, Holder]) -> dict[str, list[str]]:
     held: dict[str, list[str]] = {}
     for name, holder in holders.items():
         ids = {*holder.worker.assignment.grants, *holder.worker.assignment.revoking}

@@ -6,9 +6,10 @@ act (it gives everybody a fresh T), never less safe.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from fingerv7.contract import Timing
 from fingerv7.core.doubt import Claims, Doubts
@@ -107,20 +108,19 @@ class Decision:
     facts: Mapping[str, Facts]
     standings: Mapping[str, Standing]
     health: Mapping[str, Health]
-    plan: Plan
     catalog: Mapping[str, Stream]
-    unassigned: list[tuple[str, str]]
-    """Stream and reason, for every stream of the catalog that nobody was given."""
-    to_probe: list[tuple[Worker, float]]
-    """Workers whose Lease is to be read directly, each with its T."""
     disbelieved: Mapping[str, int]
     """FingerWorker UID → up to which epoch its acknowledgements prove nothing."""
     to_confirm: list[str]
     """Silent workers whose Lease is to be read directly before they are taken over."""
     newly_taken: frozenset[str]
-    balances: bool
+    plan: Plan = NO_PLAN
+    unassigned: Sequence[tuple[str, str]] = ()
+    """Stream and reason, for every stream of the catalog that nobody was given."""
+    to_probe: Sequence[tuple[Worker, float]] = ()
+    """Workers whose Lease is to be read directly, each with its T."""
+    balances: bool = False
     """Whether the writes begin a round of balancing moves."""
-    may_balance: bool
 
 
 def decide(world: World, memory: Memory, *, now: float, next_token: Callable[[], Token]) -> Decision:
@@ -170,6 +170,16 @@ def decide(world: World, memory: Memory, *, now: float, next_token: Callable[[],
     standings = {name: standing(each) for name, each in facts.items()}
     holders = _holders(world, memory, standings, now)
     catalog = _catalog(world, memory, now)
+    decided = partial(
+        Decision,
+        facts=facts,
+        standings=standings,
+        health=health,
+        catalog=catalog,
+        disbelieved=memory.claims.open,
+        to_confirm=memory.takeovers.unconfirmed,
+        newly_taken=newly_taken,
+    )
 
     if not world.barrier_passed:
         stamps = step(
@@ -179,21 +189,7 @@ def decide(world: World, memory: Memory, *, now: float, next_token: Callable[[],
             next_token=next_token,
             may_grant=lambda _: False,
         )
-        return Decision(
-            stamps,
-            facts,
-            standings,
-            health,
-            NO_PLAN,
-            catalog,
-            unassigned=[],
-            to_probe=[],
-            disbelieved=memory.claims.open,
-            to_confirm=memory.takeovers.unconfirmed,
-            newly_taken=newly_taken,
-            balances=False,
-            may_balance=False,
-        )
+        return decided(stamps)
 
     settled = not (
         memory.doubts.doubtful
@@ -221,13 +217,9 @@ def decide(world: World, memory: Memory, *, now: float, next_token: Callable[[],
     balances = any(move.trigger in BALANCING for move in planned.moves) and bool(writes)
     memory.intended = _intentions(world, memory, planned)
     memory.triggers = {i: reasons.get(i) or "NewStream" for i in memory.intended}
-    return Decision(
-        writes=writes,
-        facts=facts,
-        standings=standings,
-        health=health,
+    return decided(
+        writes,
         plan=planned,
-        catalog=catalog,
         unassigned=_unassigned(world, memory, catalog, unplaced, now),
         to_probe=[
             (worker, facts[name].takeover_s)
@@ -235,11 +227,7 @@ def decide(world: World, memory: Memory, *, now: float, next_token: Callable[[],
             if standings[name].stop
             and any(e > holders[name].free_through for e in worker.assignment.revoking.values())
         ],
-        disbelieved=memory.claims.open,
-        to_confirm=memory.takeovers.unconfirmed,
-        newly_taken=newly_taken,
         balances=balances,
-        may_balance=may_balance,
     )
 
 

@@ -11,6 +11,9 @@ from fingerv7.runtime.fleet import Fleet
 from fingerv7.runtime.metrics import Metrics
 from fingerv7.runtime.term import Term
 
+AT_ONCE = 50
+"""Writes besides assignments in one round, so that they never keep a takeover waiting for long."""
+
 
 @dataclass(frozen=True, slots=True)
 class Office:

@@ -1,7 +1,7 @@
 """The loop of one pool: gather, decide, publish, show; again until nothing changes, then wait to be woken.
 
 One loop a pool, so that one slow or broken pool never delays another. It is level-triggered: whatever wakes it, it
-looks at the whole truth, and without being woken it does so every second.
+looks at the whole truth, and without being woken it does so every `RESYNC_S`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from fingerv7.core.takeover import MassFailure
 from fingerv7.runtime.catalog import PoolCatalog
 from fingerv7.runtime.clocks import Clocks
 from fingerv7.runtime.fleet import PoolKey
-from fingerv7.runtime.office import Office
+from fingerv7.runtime.office import AT_ONCE, Office
 from fingerv7.runtime.prober import Prober
 from fingerv7.runtime.publisher import Publisher
 from fingerv7.runtime.registrar import Registrar
@@ -35,8 +35,6 @@ RESYNC_S = 0.5
 TICK_S = 0.25
 """How soon a silent worker's deadline is looked at again."""
 ERROR_PAUSE_S = 1.0
-AT_ONCE = 50
-"""Writes besides assignments in one round, so that they never keep a takeover waiting for long."""
 
 
 def _remembered(pool: StreamPool, clocks: Clocks) -> Memory:

@@ -18,7 +18,7 @@ from fingerv7.adapters.postgres.source import PostgresSource
 from fingerv7.adapters.postgres.spec import SourceSpec
 from fingerv7.api.streampool import PostgresSource as SourceModel
 from fingerv7.api.streampool import StreamPool
-from fingerv7.contract import FINALIZER, GROUP, VERSION
+from fingerv7.contract import FINALIZER
 from fingerv7.runtime.fleet import PoolKey
 from fingerv7.runtime.office import Office
 from fingerv7.runtime.pool_loop import PoolLoop
@@ -81,12 +81,7 @@ class Pools:
             f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}" for problem in error.errors()
         )
         log.error("StreamPool %s/%s cannot be used, the last good one stays in force: %s", *key, problems)
-        involved = {
-            "apiVersion": f"{GROUP}/{VERSION}",
-            "kind": "StreamPool",
-            "name": key[1],
-            "uid": body["metadata"]["uid"],
-        }
+        involved = STREAMPOOLS.reference(key[1], body["metadata"]["uid"])
         await self._office.recorder.record(key[0], involved, type="Warning", reason="InvalidSpec", message=problems)
 
 

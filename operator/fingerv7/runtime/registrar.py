@@ -13,7 +13,7 @@ from typing import Any
 from fingerv7.adapters.kube.errors import Conflict, KubeError, NotFound
 from fingerv7.adapters.kube.objects import CREATED_BY, CREATED_BY_OPERATOR
 from fingerv7.adapters.kube.resources import FINGERWORKERS, LEASES
-from fingerv7.contract import FINALIZER, GROUP, POOL_LABEL, VERSION
+from fingerv7.contract import FINALIZER, POOL_LABEL
 from fingerv7.core.model import Lease, Worker
 from fingerv7.core.registration import RegistrationError, worker_spec
 from fingerv7.runtime.office import Office
@@ -84,8 +84,8 @@ class Registrar:
 
     async def _create_worker(self, lease: Lease, spec: dict[str, Any]) -> None:
         body = {
-            "apiVersion": f"{GROUP}/{VERSION}",
-            "kind": "FingerWorker",
+            "apiVersion": FINGERWORKERS.api_version,
+            "kind": FINGERWORKERS.kind,
             "metadata": {
                 "name": lease.name,
                 "labels": {CREATED_BY: CREATED_BY_OPERATOR},
@@ -104,19 +104,12 @@ class Registrar:
             # it is not the first, and to wait.
             spec = {"renewTime": self._timestamp().replace("Z", ".000000Z"), "leaseTransitions": 1}
         body = {
-            "apiVersion": "coordination.k8s.io/v1",
-            "kind": "Lease",
+            "apiVersion": LEASES.api_version,
+            "kind": LEASES.kind,
             "metadata": {
                 "name": worker.name,
                 "labels": {POOL_LABEL: worker.pool},
-                "ownerReferences": [
-                    {
-                        "apiVersion": f"{GROUP}/{VERSION}",
-                        "kind": "FingerWorker",
-                        "name": worker.name,
-                        "uid": worker.uid,
-                    }
-                ],
+                "ownerReferences": [FINGERWORKERS.reference(worker.name, worker.uid)],
             },
             "spec": spec,
         }
@@ -154,7 +147,7 @@ class Registrar:
         await self._api.delete(path, uid=lease.uid, resource_version=str(lease.resource_version))
 
     async def _event(self, lease: Lease, reason: str, message: str) -> None:
-        involved = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "name": lease.name, "uid": lease.uid}
+        involved = LEASES.reference(lease.name, lease.uid)
         await self._recorder.record(self._namespace, involved, type="Warning", reason=reason, message=message)
         self._not_before[lease.name] = self._clock() + RETRY_S
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from fingerv7.adapters.kube.errors import KubeError
-from fingerv7.adapters.kube.resources import STREAMPOOLS
+from fingerv7.adapters.kube.resources import FINGERWORKERS, STREAMPOOLS
 from fingerv7.api.streampool import StreamPool
-from fingerv7.contract import GROUP, VERSION, Timing
+from fingerv7.contract import Timing
 from fingerv7.core.catalog import Snapshot
 from fingerv7.core.handover import Write
 from fingerv7.core.liveness import Verdict
@@ -26,7 +26,7 @@ from fingerv7.core.rounds import Decision, Memory, World
 from fingerv7.core.status import assigned_status, dated, liveness_status, significant, worker_status
 from fingerv7.runtime.catalog import PoolCatalog
 from fingerv7.runtime.fleet import PoolKey
-from fingerv7.runtime.office import Office
+from fingerv7.runtime.office import AT_ONCE, Office
 from fingerv7.runtime.publisher import Publisher
 from fingerv7.runtime.term import SupersededError
 
@@ -34,7 +34,6 @@ log = logging.getLogger(__name__)
 
 Json = dict[str, Any]
 SHOW_EVERY_S = 0.5
-AT_ONCE = 50
 STARTING_S = 2.0
 """A source that answers within this time is never shown as not tried."""
 GOOD = frozenset({"Ready", "Applied", "SourceReachable", "Balanced", "CapacitySufficient"})
@@ -191,12 +190,7 @@ class Reporter:
             log.warning("cannot write the status of pool %s/%s: %s", self._namespace, self._name, error)
             return
         self._pool_status = present
-        involved = {
-            "apiVersion": f"{GROUP}/{VERSION}",
-            "kind": "StreamPool",
-            "name": self._name,
-            "uid": pool.metadata.uid,
-        }
+        involved = STREAMPOOLS.reference(self._name, pool.metadata.uid)
         await self._events(involved, stored.get("conditions"), status["conditions"])
         await self._quarantine_events(involved, snapshot)
 
@@ -237,7 +231,7 @@ class Reporter:
 
 
 def _involved(worker: Worker) -> Json:
-    return {"apiVersion": f"{GROUP}/{VERSION}", "kind": "FingerWorker", "name": worker.name, "uid": worker.uid}
+    return FINGERWORKERS.reference(worker.name, worker.uid)
 
 
 def _source_view(catalog: PoolCatalog) -> SourceView:

@@ -10,8 +10,7 @@ import logging
 from collections.abc import Callable, Collection
 
 from fingerv7.adapters.kube.errors import KubeError, NotFound
-from fingerv7.adapters.kube.resources import STREAMPOOLS
-from fingerv7.contract import GROUP, VERSION
+from fingerv7.adapters.kube.resources import FINGERWORKERS, STREAMPOOLS
 from fingerv7.core.status import Condition, dated
 from fingerv7.runtime.fleet import PoolKey
 from fingerv7.runtime.office import Office
@@ -68,5 +67,5 @@ class Strays:
             ready = Condition("Ready", False, "PoolNotFound", message)
             conditions = dated([ready], stored, generation=worker.generation, now=self._clocks.timestamp())
             await publisher.patch_status(worker, {"conditions": conditions, "phase": "Pending"})
-            involved = {"apiVersion": f"{GROUP}/{VERSION}", "kind": "FingerWorker", "name": name, "uid": worker.uid}
+            involved = FINGERWORKERS.reference(name, worker.uid)
             await self._recorder.record(namespace, involved, type="Warning", reason="PoolNotFound", message=message)

@@ -196,4 +196,4 @@ def test_a_settled_pool_needs_no_write():
 
 def test_held_streams_name_every_holder():
     held = held_streams({"a": holder(worker("a", streams=["s"])), "b": holder(worker("b", revoking=[("s", 1)]))})
-    assert held == {"s": {"a", "b"}}
+    assert held == {"s": ["a", "b"]}

@@ -22,6 +22,10 @@ class Resource:
     def api_version(self) -> str:
         return f"{self.group}/{self.version}" if self.group else self.version
 
+    def reference(self, name: str, uid: str) -> dict[str, str]:
+        """One object as Events and owner references name it."""
+        return {"apiVersion": self.api_version, "kind": self.kind, "name": name, "uid": uid}
+
     def path(self, namespace: str | None, name: str | None = None, subresource: str | None = None) -> str:
         """The path of the collection, of one object, or of its subresource; namespace None means all of them.
 
