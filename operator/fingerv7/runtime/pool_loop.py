@@ -66,6 +66,7 @@ class PoolLoop:
         self._catalog = PoolCatalog(pool)
         self._chores: asyncio.Task[None] | None = None
         self._acknowledged: dict[str, int] = {}
+        """FingerWorker UID → the epoch whose acknowledgement was told last."""
         self.finished = asyncio.Event()
         """Set when the pool is being deleted and nothing is held any more."""
 
@@ -174,6 +175,8 @@ class PoolLoop:
                     "reason": decision.standings[name].message,
                 },
             )
+        for gone in self._acknowledged.keys() - {worker.uid for worker in world.workers.values()}:
+            del self._acknowledged[gone]
         for name, worker in world.workers.items():
             lease = world.leases.get(name)
             epoch = lease.acknowledged_epoch(worker) if lease else None
