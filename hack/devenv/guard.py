@@ -21,6 +21,8 @@ import sys
 from collections.abc import Callable
 
 _PR_SET_PDEATHSIG = 1
+_ENDING = (signal.SIGQUIT, signal.SIGINT, signal.SIGTERM)
+"""Whatever a command is ended with."""
 _LOOK_EVERY_S = 0.5
 
 
@@ -75,6 +77,10 @@ def _die_with(guard: int) -> Callable[[], None]:
     libc = ctypes.CDLL(None)
 
     def before_exec() -> None:
+        # A shell without job control ignores SIGINT and SIGQUIT for what it runs in the background, and whoever
+        # inherits that ignores them too.
+        for number in _ENDING:
+            signal.signal(number, signal.SIG_DFL)
         # After the change of user, which would clear it. SIGQUIT ends Go programs at once, and PostgreSQL too,
         # which on SIGKILL would leave its shared memory behind.
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT)

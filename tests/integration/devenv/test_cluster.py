@@ -199,7 +199,8 @@ class Devenv:
 
     def popen(self, *args: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-m", "devenv", *args],
+            # Interruptible also when the tests themselves run in the background of a script, which ignores SIGINT.
+            ["env", "--default-signal=INT", sys.executable, "-m", "devenv", *args],
             env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,9 @@ from devenv.daemons import Command, Daemon, launch_detached, launch_owned, wait_
 from devenv.errors import StartupError
 from devenv.processes import is_alive
 from devenv.progress import no_progress
+
+# What a shell without job control does to `command &`.
+IN_THE_BACKGROUND = ("sh", "-c", 'trap "" INT QUIT; exec "$@"', "sh")
 
 # The owner prints the pid of its guard and waits to be killed.
 OWNER = """
@@ -45,6 +48,17 @@ def running_in(folder: Path) -> set[int]:
     return found
 
 
+def start_owner(folder: Path, *, prefix: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3] / "hack")}
+    argv = [*prefix, sys.executable, "-c", OWNER, str(folder)]
+    return subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE)
+
+
+def guard_of(owner: subprocess.Popen[bytes]) -> int:
+    assert owner.stdout is not None
+    return int(owner.stdout.readline())
+
+
 def test_an_owned_command_runs_until_it_is_stopped(tmp_path: Path) -> None:
     daemon = launch_owned(Command(name="sleeper", argv=("sleep", "60"), folder=tmp_path))
     wait_for(lambda: len(running_in(tmp_path)) == 2, "guard and command running")
@@ -63,12 +77,8 @@ def test_an_owned_command_gets_its_own_stop_signal(tmp_path: Path) -> None:
 
 
 def test_nothing_outlives_an_owner_that_was_killed(tmp_path: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3] / "hack")}
-    with subprocess.Popen(
-        [sys.executable, "-c", OWNER, str(tmp_path)], env=environment, stdout=subprocess.PIPE
-    ) as owner:
-        assert owner.stdout is not None
-        owner.stdout.readline()
+    with start_owner(tmp_path) as owner:
+        guard_of(owner)
         wait_for(lambda: len(running_in(tmp_path)) == 2, "guard and command running")
         owner.kill()
     wait_for(lambda: not running_in(tmp_path), "the end of guard and command")
@@ -80,6 +90,15 @@ def test_nothing_outlives_a_guard_that_was_killed(tmp_path: Path) -> None:
     os.kill(daemon.record.pid, signal.SIGKILL)
     wait_for(lambda: not running_in(tmp_path) - {daemon.record.pid}, "the end of the command")
     daemon.stop()
+
+
+def test_nor_does_it_when_all_this_runs_in_the_background_of_a_script(tmp_path: Path) -> None:
+    with start_owner(tmp_path, prefix=IN_THE_BACKGROUND) as owner:
+        guard = guard_of(owner)
+        wait_for(lambda: len(running_in(tmp_path)) == 2, "guard and command running")
+        os.kill(guard, signal.SIGKILL)
+        wait_for(lambda: not running_in(tmp_path) - {guard}, "the end of the command")
+        owner.kill()
 
 
 def test_a_detached_command_is_found_again_by_its_record(tmp_path: Path) -> None:
