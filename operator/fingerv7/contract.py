@@ -32,6 +32,10 @@ FINALIZER: Final = "fingerv7.io/drain"
 """On FingerWorkers and StreamPools: deleting means draining first."""
 CONFIRM_SOURCE: Final = "fingerv7.io/confirm-source"
 """On a StreamPool, set by a user: accept the change that `SourceChanged` names (its value is the change's id)."""
+APPROVE: Final = "fingerv7.io/approve"
+"""On a StreamPool, set by a user: apply the proposal with this id (mode Manual)."""
+REBALANCE: Final = "fingerv7.io/rebalance"
+"""On a StreamPool, set by a user: balance now, whatever the cooldown says. Each value, such as `now`, works once."""
 
 REPORT_LIMIT: Final = 4096
 _EPOCH_DIGITS: Final = 15

@@ -207,6 +207,10 @@ class Balanced(StrEnum):
     """Outside tolerance, and a round of moves is under way or about to start."""
     COOLING_DOWN = "CoolingDown"
     """Outside tolerance, and the cooldown since the last round has not passed."""
+    ADVISORY_ONLY = "AdvisoryOnly"
+    """`status.proposal` shows what would be moved; mode Advisory moves nothing for balance."""
+    AWAITING_APPROVAL = "AwaitingApproval"
+    """`status.proposal` waits for the annotation `fingerv7.io/approve` with its id (mode Manual)."""
     NO_READY_WORKERS = "NoReadyWorkers"
 
 
@@ -241,14 +245,57 @@ class Unassigned(StrEnum):
     """Why a stream is on no worker: the keys of `status.unassignedReasons`."""
 
     NO_CAPACITY = "NoCapacity"
+    """Every worker that may have it is full."""
     NO_CAPABLE_WORKER = "NoCapableWorker"
+    """No live worker has all the capabilities that it requires."""
     NO_ELIGIBLE_WORKER = "NoEligibleWorker"
     """No worker may be given anything now."""
+    EXCLUDED = "Excluded"
+    """`spec.balancing.pins` or `exclusions` keep it from every worker that could take it."""
     HANDOVER_PENDING = "HandoverPending"
     """Its last holder has not confirmed yet that it stopped."""
     PAUSED = "Paused"
+    """The pool is paused."""
     SUSPECTED_POISON = "SuspectedPoison"
     """Several workers died shortly after they got it."""
+
+
+class MoveReason(StrEnum):
+    """Why a stream moves: in log lines, `status.lastRebalance` and `status.proposal`."""
+
+    NEW_STREAM = "NewStream"
+    """Nobody had it."""
+    WORKER_LOST = "WorkerLost"
+    """Its worker died, was released or was deleted."""
+    WORKER_INELIGIBLE = "WorkerIneligible"
+    """Its worker drains, or may not have it: for lack of a capability, by a pin or by an exclusion."""
+    OVER_CAPACITY = "OverCapacity"
+    """Its worker holds more than it can."""
+    MAKING_ROOM = "MakingRoom"
+    """It leaves its place to a stream that found no other."""
+    IMBALANCE = "Imbalance"
+    """The loads are further apart than is tolerated."""
+    NEW_WORKER = "NewWorker"
+    """As Imbalance, towards a worker that had nothing."""
+    CAPACITY_CHANGED = "CapacityChanged"
+    """As Imbalance, to or from a worker whose capacity changed."""
+    COMING_HOME = "ComingHome"
+    """Its own location has room for it again."""
+    ROTATION = "Rotation"
+    """Its time on this worker is over."""
+
+
+class ApprovalReason(StrEnum):
+    """Why an approval was granted or refused: `status.approval.reason`."""
+
+    APPROVED = "Approved"
+    """It names the present proposal."""
+    PROPOSAL_CHANGED = "ProposalChanged"
+    """It names another proposal than the present one."""
+    NOTHING_PROPOSED = "NothingProposed"
+    """There is nothing to approve: the loads are within tolerance, or the cooldown runs."""
+    ADVISORY_ONLY = "AdvisoryOnly"
+    """Mode Advisory applies no proposal."""
 
 
 class Condition(Model):

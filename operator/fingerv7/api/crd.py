@@ -78,6 +78,7 @@ KINDS = (
             Column("Quarantined", "integer", ".status.quarantined", wide=True),
             Column("Capacity", "integer", ".status.capacity", wide=True),
             Column("Takeover", "string", ".spec.liveness.takeoverAfter", wide=True),
+            Column("Proposal", "string", ".status.proposal.id", wide=True),
             Column("Rebalanced", "date", ".status.lastRebalance.time", wide=True),
             _AGE,
         ),

@@ -120,6 +120,8 @@ Interval = Annotated[str, _DURATION, _lasting(100)]
 """A Go-style duration of at least 100 ms, for what recurs or is waited for."""
 WrittenDuration = Annotated[str, _DURATION]
 """A Go-style duration in a status: the operator wrote it, so that no rule is spent on it."""
+RotationTime = Annotated[str, _DURATION, _lasting(600_000)]
+"""A Go-style duration of at least 10 minutes."""
 TakeoverTime = Annotated[str, _DURATION, _lasting(1_000)]
 """A Go-style duration of at least 1 s."""
 
@@ -174,6 +176,7 @@ Capability = Annotated[
 ATOMIC = Keywords((("x-kubernetes-list-type", "atomic"),))
 INT64 = Keywords((("format", "int64"),))
 
+StreamId = Annotated[str, Field(min_length=1, max_length=253)]
 Percent = Annotated[int, Field(ge=0, le=100)]
 Count = Annotated[int, Field(ge=0), INT64]
 Timestamp = Annotated[str, Field(max_length=40), Keywords((("format", "date-time"),))]

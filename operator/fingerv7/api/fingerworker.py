@@ -17,6 +17,7 @@ from fingerv7.api.fields import (
     ObjectName,
     Rule,
     ShortText,
+    StreamId,
     Text,
     Timestamp,
     WrittenDuration,
@@ -59,8 +60,9 @@ class FingerWorkerSpec(Model):
     """What it can do; a stream goes only to workers that can do all it requires."""
     location: ShortText | None = None
     """Where it runs."""
-    performance_score_percent: Annotated[int, Field(ge=1, le=100)] | None = None
-    """How well it performs; measured from its reports when absent."""
+    performance_score_percent: Annotated[int, Field(ge=1, le=200)] | None = None
+    """How well it performs, with 100 for an ordinary worker; measured from its reports when absent. Used by the
+    strategy Performance only, and there at least as 25."""
     drain: bool = False
     """Move its streams away and give it no others."""
 
@@ -73,7 +75,7 @@ _METADATA = Annotated[dict[str, Text], Field(max_length=16)]
 class AssignedStream(Model):
     """A stream that the worker may process."""
 
-    id: Annotated[str, Field(min_length=1, max_length=253)]
+    id: StreamId
     """The stream's id."""
     url: Annotated[str, Field(min_length=1, max_length=1024, pattern="^[Hh][Tt][Tt][Pp][Ss]?://")] = Field(repr=False)
     """The stream's address, verbatim."""
@@ -94,7 +96,7 @@ class AssignedStream(Model):
 class RevokingStream(Model):
     """A stream that was taken away and that the worker may still be processing."""
 
-    id: Annotated[str, Field(min_length=1, max_length=253)]
+    id: StreamId
     """The stream's id."""
     epoch: Count
     """The epoch at which it was taken away; an acknowledgement at or above it frees the stream."""
@@ -204,6 +206,8 @@ class FingerWorkerStatus(Model):
     """How many streams it may process."""
     load_percent: Count | None = None
     """The assigned streams' weight as a share of `maxStreams`."""
+    performance_score_percent: Count | None = None
+    """The score that the strategy Performance uses; absent under other strategies."""
     applied_epoch: Count | None = None
     """The epoch that the worker confirmed last."""
     incarnation: Annotated[str, Field(max_length=253)] | None = None

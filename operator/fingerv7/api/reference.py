@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
+from itertools import pairwise
 
 from fingerv7.api import conditions
 from fingerv7.api.structural import JsonSchema
 from fingerv7.contract import GROUP, VERSION
 
+_WORDS: dict[str, type[StrEnum]] = {
+    "why a stream is on no worker": conditions.Unassigned,
+    "why a stream moves": conditions.MoveReason,
+    "what an approval is answered": conditions.ApprovalReason,
+}
 _TYPES = {"object": "object", "array": "list", "boolean": "true or false", "integer": "number", "string": "text"}
 
 
@@ -29,6 +37,7 @@ def render_reference(kinds: Sequence[tuple[str, JsonSchema]]) -> str:
         lines += ["", f"### What {name} refuses", "", *_refusals(schema)]
     lines += ["", "## Conditions", "", "Each has a reason; these are the words."]
     lines += ["", *_conditions()]
+    lines += ["", "## Other reasons", "", *_words()]
     return "\n".join(lines) + "\n"
 
 
@@ -119,3 +128,24 @@ def _conditions() -> Iterator[str]:
     for kind, types in reasons.items():
         for type_, words in types.items():
             yield f"| {kind} | {type_} | {', '.join(words)} |"
+
+
+def _words() -> Iterator[str]:
+    yield "| where | word | meaning |"
+    yield "|---|---|---|"
+    for where, words in _WORDS.items():
+        meanings = _meanings(words)
+        for word in words:
+            yield f"| {where} | {word} | {meanings.get(word.name, '')} |"
+
+
+def _meanings(words: type[StrEnum]) -> dict[str, str]:
+    """The sentence below each member, which Python itself does not keep."""
+    (definition,) = ast.parse(inspect.getsource(words)).body
+    assert isinstance(definition, ast.ClassDef)  # noqa: S101 - the source of a class
+    found: dict[str, str] = {}
+    for before, after in pairwise(definition.body):
+        match before, after:
+            case (ast.Assign(targets=[ast.Name(id=name)]), ast.Expr(value=ast.Constant(value=str(text)))):
+                found[name] = " ".join(text.split())
+    return found

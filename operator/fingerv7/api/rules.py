@@ -100,6 +100,11 @@ POOL = (
     ),
 )
 
+EXCLUSION = Rule(
+    "has(self.stream) || has(self.worker)",
+    "name a stream (nobody may have it), a worker (it is given nothing new), or both (they may not come together)",
+)
+
 # --- FingerWorker -----------------------------------------------------------------------------------------
 
 _ASSIGNED_BEFORE = "has(oldSelf.status) && has(oldSelf.status.assignment)"

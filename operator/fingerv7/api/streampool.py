@@ -5,19 +5,22 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from fingerv7.api.conditions import Conditions
+from fingerv7.api.conditions import ApprovalReason, Conditions, MoveReason
 from fingerv7.api.fields import (
     ATOMIC,
     Count,
     Duration,
     Identifier,
     Interval,
+    Keywords,
     Model,
     ObjectName,
     Percent,
+    RotationTime,
     ShortText,
+    StreamId,
     TableName,
     TakeoverTime,
     Text,
@@ -26,7 +29,7 @@ from fingerv7.api.fields import (
     validations,
 )
 from fingerv7.api.meta import Resource
-from fingerv7.api.rules import POOL, TIMES
+from fingerv7.api.rules import EXCLUSION, POOL, TIMES
 from fingerv7.contract import Timing, parse_duration
 
 
@@ -41,12 +44,16 @@ class Strategy(StrEnum):
     """What an even share is."""
 
     CAPACITY = "Capacity"
+    PERFORMANCE = "Performance"
+    LOCATION = "Location"
 
 
 class Mode(StrEnum):
     """What happens with a balancing plan."""
 
     AUTO = "Auto"
+    ADVISORY = "Advisory"
+    MANUAL = "Manual"
 
 
 # --- spec.source ------------------------------------------------------------------------------------------
@@ -131,13 +138,64 @@ class Source(Model):
 # --- spec.balancing, spec.liveness ------------------------------------------------------------------------
 
 
+class Rotation(Model):
+    """Streams change their worker regularly, even where the loads are even."""
+
+    every: RotationTime
+    """Each stream changes its worker once in this time, spread over all of it and within `maxMovesPerRoundPercent`,
+    as far as the loads stay even."""
+
+
+class Pin(Model):
+    """A stream that only one worker may have."""
+
+    stream: StreamId
+    """The stream's id."""
+    worker: ObjectName
+    """The FingerWorker's name. While it cannot have the stream, nobody has it."""
+
+
+class Exclusion(Model):
+    """What may not come together."""
+
+    model_config = ConfigDict(json_schema_extra=validations(EXCLUSION))
+
+    stream: StreamId | None = None
+    """A stream's id. Without a worker: nobody may have it."""
+    worker: ObjectName | None = None
+    """A FingerWorker's name. Without a stream: it is given nothing new, and keeps what it has."""
+
+    @model_validator(mode="after")
+    def _names_something(self) -> Self:
+        if self.stream is None and self.worker is None:
+            raise ValueError(EXCLUSION.message)
+        return self
+
+
+def _each_stream_once(pins: list[Pin]) -> list[Pin]:
+    seen: set[str] = set()
+    for pin in pins:
+        if pin.stream in seen:
+            raise ValueError(f"stream {pin.stream!r} is pinned twice; a stream has one worker at most")
+        seen.add(pin.stream)
+    return pins
+
+
+_BY_STREAM = Keywords((("x-kubernetes-list-type", "map"), ("x-kubernetes-list-map-keys", ("stream",))))
+"""The API server refuses a second entry of a stream itself, which costs nothing of the rules' budget."""
+
+
 class Balancing(Model):
     """How streams are shared among the workers, and how eagerly they are moved."""
 
     strategy: Strategy = Strategy.CAPACITY
-    """`Capacity`: every worker gets the same share of its capacity."""
+    """`Capacity`: every worker gets the same share of its capacity. `Performance`: the same, with each capacity
+    weighted by the worker's performance score. `Location`: a stream's own location comes first, and loads are even
+    within a location."""
     mode: Mode = Mode.AUTO
-    """`Auto`: plans are applied as they are made."""
+    """What happens with a plan of balancing moves. `Auto`: it is applied. `Advisory`: it is only shown, as
+    `status.proposal`. `Manual`: it is shown and waits for the annotation `fingerv7.io/approve` with its id. Repairs
+    (streams of lost workers, new streams, drains) are applied in every mode."""
     imbalance_threshold_percent: Percent = 15
     """How far a worker's load may be from the mean load before streams move for balance."""
     max_stream_difference: Annotated[int, Field(ge=0, le=1000)] = 3
@@ -147,6 +205,17 @@ class Balancing(Model):
     """How long after a round of balancing moves no other one begins. Repairs never wait."""
     max_moves_per_round_percent: Annotated[int, Field(ge=1, le=100)] = 10
     """The largest share of all streams that one round may move for balance."""
+    target_load_percent: Annotated[int, Field(ge=1, le=100)] | None = None
+    """A worker loaded above this share of its capacity gets nothing while another that could take it is below; no
+    such target when absent."""
+    rotation: Rotation | None = None
+    """Regular changes of worker; none when absent."""
+    pins: Annotated[list[Pin], Field(max_length=256), _BY_STREAM, AfterValidator(_each_stream_once)] = Field(
+        default_factory=list
+    )
+    """Streams that only one worker may have, each at most once."""
+    exclusions: Annotated[list[Exclusion], Field(max_length=256), ATOMIC] = Field(default_factory=list)
+    """Streams and workers that are left out, or kept apart."""
 
     @property
     def cooldown_ms(self) -> int:
@@ -259,21 +328,86 @@ class StreamPoolSpec(Model):
 # --- status -----------------------------------------------------------------------------------------------
 
 
+ReasonCounts = Annotated[dict[str, Count], Field(max_length=32)]
+WorkerName = Annotated[str, Field(max_length=253)]
+"""In a status: the operator wrote it, so that no rule is spent on it."""
+ReasonExamples = Annotated[dict[str, Annotated[list[Text], Field(max_length=5), ATOMIC]], Field(max_length=32)]
+
+
 class LastRebalance(Model):
     """The last round of moves."""
 
     time: Timestamp
     """When it began."""
     reason: ShortText
-    """What triggered it."""
+    """Why most of its streams moved."""
     moves: Count
     """How many streams it moved."""
+    reasons: ReasonCounts | None = None
+    """How many streams it moved for which reason."""
     duration: WrittenDuration | None = None
     """How long it took until the last move was finished; absent while it is under way."""
+    balanced_time: Timestamp | None = None
+    """When the last round with moves for balance began: the cooldown counts from there."""
 
 
-ReasonCounts = Annotated[dict[str, Count], Field(max_length=32)]
-ReasonExamples = Annotated[dict[str, Annotated[list[Text], Field(max_length=5), ATOMIC]], Field(max_length=32)]
+class ProposedMove(Model):
+    """One stream of a proposal."""
+
+    stream: StreamId
+    """The stream's id."""
+    source: WorkerName | None = Field(default=None, alias="from")
+    """The worker that has it; absent for a stream that nobody has."""
+    target: WorkerName = Field(alias="to")
+    """The worker that is to have it."""
+    reason: MoveReason
+    """Why it moves."""
+
+
+class Proposal(Model):
+    """A round of moves for balance that is not applied by itself."""
+
+    id: ShortText
+    """Names exactly these moves: the annotation `fingerv7.io/approve` with this value applies them in mode Manual."""
+    digest: Annotated[str, Field(max_length=128)]
+    """The SHA-256 of all moves, of which the id is the beginning."""
+    moves: Count
+    """How many streams would move."""
+    imbalance_before: Count
+    """How far the most uneven worker's load is from the mean load now, in percent."""
+    imbalance_after: Count
+    """How far it would be afterwards."""
+    lower_bound: Count | None = None
+    """The fewest moves that could reach this."""
+    time: Timestamp
+    """When exactly these moves were first proposed."""
+    examples: Annotated[list[ProposedMove], Field(max_length=20), ATOMIC] = Field(default_factory=list)
+    """The first of the moves, in the order of streams."""
+
+
+class ApprovalOutcome(StrEnum):
+    """What became of an approval."""
+
+    APPROVED = "Approved"
+    REFUSED = "Refused"
+
+
+class Approval(Model):
+    """The answer to the annotation `fingerv7.io/approve`.
+
+    Each value is answered once: remove the annotation, or change it, to be answered again.
+    """
+
+    id: ShortText
+    """The annotation's value."""
+    outcome: ApprovalOutcome
+    """`Approved`: those moves were begun. `Refused`: nothing was done."""
+    reason: ApprovalReason
+    """Why, in one word for programs."""
+    message: Text = ""
+    """Why, in a sentence for people."""
+    time: Timestamp
+    """When it was answered."""
 
 
 class StreamPoolStatus(Model):
@@ -305,6 +439,15 @@ class StreamPoolStatus(Model):
     """The epoch of the operator process that wrote this; it never decreases."""
     last_rebalance: LastRebalance | None = None
     """The last round of moves."""
+    proposal: Proposal | None = None
+    """The moves for balance that mode Advisory or Manual would make now; absent when there are none."""
+    approval: Approval | None = None
+    """The answer to the annotation `fingerv7.io/approve`; absent when there is no such annotation."""
+    answered_rebalance: ShortText | None = None
+    """The value of the annotation `fingerv7.io/rebalance` that was answered; the same value is not answered again
+    until the annotation was removed."""
+    rotated_through: Timestamp | None = None
+    """Streams whose turn to change their worker came before this time had it."""
     unassigned_reasons: ReasonCounts | None = None
     """How many streams are unassigned for which reason."""
     unassigned_examples: ReasonExamples | None = None

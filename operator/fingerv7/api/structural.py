@@ -59,7 +59,7 @@ def _convert(node: JsonSchema, definitions: dict[str, JsonSchema]) -> JsonSchema
                 found[keyword] = _paragraphs(value)
             case "default":
                 if value not in (None, "", []):  # absent says as much
-                    found[keyword] = _without_nulls(value)
+                    found[keyword] = _only_what_says_something(value)
             case _ if keyword in _ORDER:
                 found[keyword] = list(value) if isinstance(value, tuple) else value
             case _ if keyword not in _DROPPED:
@@ -87,7 +87,7 @@ def _paragraphs(text: str) -> str:
     return "\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
 
 
-def _without_nulls(value: Any) -> Any:
+def _only_what_says_something(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _without_nulls(child) for key, child in value.items() if child is not None}
+        return {key: _only_what_says_something(child) for key, child in value.items() if child not in (None, [])}
     return value

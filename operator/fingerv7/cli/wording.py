@@ -18,6 +18,8 @@ WHY_UNASSIGNED: Final[dict[str, str]] = {
     Unassigned.NO_CAPACITY: "every worker that may have it is full; add workers or raise spec.maxStreams",
     Unassigned.NO_CAPABLE_WORKER: "no live worker has all the capabilities that it requires",
     Unassigned.NO_ELIGIBLE_WORKER: "no worker may be given anything now; kubectl get fingerworkers shows why",
+    Unassigned.EXCLUDED: "spec.balancing of its pool keeps it from every worker that could take it; see pins and "
+    "exclusions there",
     Unassigned.HANDOVER_PENDING: "whoever may still be running it has to confirm that it stopped, or stay silent "
     "for takeoverAfter",
     Unassigned.PAUSED: "the pool is paused",

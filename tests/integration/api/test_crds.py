@@ -185,11 +185,30 @@ def test_a_source_is_accepted(api, pool, source):
     ("spec", "sentence"),
     [
         ({"registration": "Closed"}, 'supported values: "Declared", "Open"'),
-        ({"balancing": {"strategy": "Random"}}, 'supported values: "Capacity"'),
-        ({"balancing": {"mode": "Sometimes"}}, 'supported values: "Auto"'),
+        ({"balancing": {"strategy": "Random"}}, 'supported values: "Capacity", "Performance", "Location"'),
+        ({"balancing": {"mode": "Sometimes"}}, 'supported values: "Auto", "Advisory", "Manual"'),
         ({"balancing": {"imbalanceThresholdPercent": 101}}, "less than or equal to 100"),
         ({"balancing": {"maxMovesPerRoundPercent": 0}}, "greater than or equal to 1"),
         ({"balancing": {"cooldown": "soon"}}, DURATION),
+        ({"balancing": {"targetLoadPercent": 0}}, "greater than or equal to 1"),
+        ({"balancing": {"targetLoadPercent": 101}}, "less than or equal to 100"),
+        ({"balancing": {"rotation": {}}}, "spec.balancing.rotation.every: Required value"),
+        ({"balancing": {"rotation": {"every": "9m59s"}}}, "write a duration from 10m to 8760h"),
+        ({"balancing": {"rotation": {"every": "daily"}}}, DURATION),
+        ({"balancing": {"pins": [{"stream": "s1"}]}}, "spec.balancing.pins[0].worker: Required value"),
+        ({"balancing": {"pins": [{"stream": "s1", "worker": "W1"}]}}, "write the name of a Kubernetes object"),
+        (
+            {"balancing": {"pins": [{"stream": "s1", "worker": "a"}, {"stream": "s1", "worker": "b"}]}},
+            'spec.balancing.pins[1]: Duplicate value: {"stream":"s1"}',
+        ),
+        ({"balancing": {"pins": [{"stream": f"s{n}", "worker": "a"} for n in range(257)]}}, "at most 256 items"),
+        (
+            {"balancing": {"exclusions": [{}]}},
+            "name a stream (nobody may have it), a worker (it is given nothing new)",
+        ),
+        ({"balancing": {"exclusions": [{"stream": ""}]}}, "should be at least 1 chars long"),
+        ({"balancing": {"exclusions": [{"worker": "a b"}]}}, "write the name of a Kubernetes object"),
+        ({"balancing": {"exclusions": [{"stream": "s1"}] * 257}}, "at most 256 items"),
         ({"drainTimeout": "-1m"}, DURATION),
         ({"liveness": {"massFailure": {"maxHold": "1d"}}}, DURATION),
         ({"liveness": {"massFailure": {"thresholdPercent": 0}}}, "greater than or equal to 1"),
@@ -197,6 +216,25 @@ def test_a_source_is_accepted(api, pool, source):
 )
 def test_policy_is_refused_where_it_is_wrong(api, pool, spec, sentence):
     assert sentence in api.refusal(pool(**spec))
+
+
+@pytest.mark.parametrize(
+    "balancing",
+    [
+        {"strategy": "Performance", "mode": "Advisory", "targetLoadPercent": 80},
+        {"strategy": "Location", "mode": "Manual", "rotation": {"every": "10m"}},
+        {"pins": [{"stream": "s1", "worker": "a"}, {"stream": "s2", "worker": "a"}]},
+        {"exclusions": [{"stream": "s1"}, {"worker": "a"}, {"stream": "s1", "worker": "a"}]},
+        # As long as everything may be: the rules have to be affordable for these too.
+        {
+            "pins": [{"stream": f"{n:0253}", "worker": f"{n:0253}"} for n in range(256)],
+            "exclusions": [{"stream": f"{n:0253}", "worker": f"{n:0253}"} for n in range(256)],
+        },
+    ],
+    ids=",".join,
+)
+def test_balancing_is_accepted(api, pool, balancing):
+    assert api.create(pool(balancing=balancing))["spec"]["balancing"].items() >= balancing.items()
 
 
 def test_a_pool_without_its_table_or_secret_is_refused(api, pool):
@@ -533,6 +571,19 @@ def test_kubectl_get_streampools_answers_the_first_question(api, pool):
                 "imbalancePercent": 2,
                 "leaderEpoch": 1200,
                 "lastRebalance": {"time": NOW, "reason": "NewWorker", "moves": 12, "duration": "1s200ms"},
+                "proposal": {
+                    "id": "3f0c9ae1d2b4",
+                    "digest": "3f0c9ae1d2b4" * 5,
+                    "moves": 1,
+                    "imbalanceBefore": 40,
+                    "imbalanceAfter": 3,
+                    "lowerBound": 1,
+                    "time": NOW,
+                    "examples": [{"stream": "s1", "from": "a", "to": "b", "reason": "NewWorker"}],
+                },
+                "approval": {"id": "0123", "outcome": "Refused", "reason": "ProposalChanged", "time": NOW},
+                "answeredRebalance": "now",
+                "rotatedThrough": NOW,
                 "unassignedReasons": {"NoCapacity": 1},
                 "unassignedExamples": {"NoCapacity": ["s1", "s2"]},
                 "quarantinedReasons": {"InvalidUrl": 2},
@@ -557,8 +608,8 @@ def test_kubectl_get_streampools_answers_the_first_question(api, pool):
     ]
     assert row[:-1] == ["radio", "True", "847", "847", "0", "8", "8", "68", "2", "false"]
     header, row = api.table("spool", "-o", "wide")
-    assert header[10:] == ["REASON", "SOURCE", "QUARANTINED", "CAPACITY", "TAKEOVER", "REBALANCED", "AGE"]
-    assert row[10:15] == ["Serving", "Reachable", "2", "1245", "20s"]
+    assert header[10:] == ["REASON", "SOURCE", "QUARANTINED", "CAPACITY", "TAKEOVER", "PROPOSAL", "REBALANCED", "AGE"]
+    assert row[10:16] == ["Serving", "Reachable", "2", "1245", "20s", "3f0c9ae1d2b4"]
 
 
 def test_a_status_cannot_be_written_by_those_who_may_only_edit_the_object(api, worker):

@@ -81,7 +81,7 @@ def test_every_optional_object_of_a_spec_has_its_default_spelled_out():
             for name, child in schema.get("properties", {}).items():
                 if child["type"] == "object" and name not in schema.get("required", []):
                     defaults = {key for key, each in child["properties"].items() if "default" in each}
-                    assert set(child["default"]) == defaults, f"{path}.{name}"
+                    assert set(child.get("default", {})) == defaults, f"{path}.{name}"
 
 
 def test_columns_are_in_the_order_that_people_read():

@@ -5,10 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from fingerv7.api.conditions import MoveReason, Unassigned
 from fingerv7.api.fingerworker import FingerWorker, WorkerTimes
 from fingerv7.api.rules import TIMES
-from fingerv7.api.streampool import Liveness, StreamPool
+from fingerv7.api.streampool import Liveness, Strategy, StreamPool
 from fingerv7.contract import Timing, format_duration
+from fingerv7.core.planner import model
 
 SOURCE = {"postgres": {"secretRef": {"name": "streams-db"}, "table": "public.streams"}}
 
@@ -216,3 +218,65 @@ def test_a_table_is_an_identifier_with_or_without_its_schema(table):
 def test_a_worker_without_fingerprinting_is_refused():
     with pytest.raises(ValidationError, match="must contain audio_fingerprinting"):
         FingerWorker.parse(a_worker(capabilities=["speech"]))
+
+
+# --- balancing --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("balancing", "sentence"),
+    [
+        ({"rotation": {"every": "9m"}}, "write a duration from 10m"),
+        ({"pins": [{"stream": "s", "worker": "a"}, {"stream": "s", "worker": "b"}]}, "'s' is pinned twice"),
+        ({"exclusions": [{}]}, "name a stream (nobody may have it)"),
+        ({"targetLoadPercent": 0}, "greater than or equal to 1"),
+    ],
+)
+def test_impossible_balancing_is_refused_with_what_is_accepted(balancing, sentence):
+    with pytest.raises(ValidationError) as refused:
+        StreamPool.parse(a_pool(balancing=balancing))
+    assert sentence in str(refused.value)
+
+
+def test_balancing_is_written_back_as_it_was_read():
+    balancing = {
+        "strategy": "Location",
+        "mode": "Manual",
+        "imbalanceThresholdPercent": 15,
+        "maxStreamDifference": 3,
+        "cooldown": "300s",
+        "maxMovesPerRoundPercent": 10,
+        "targetLoadPercent": 80,
+        "rotation": {"every": "24h"},
+        "pins": [{"stream": "s", "worker": "a"}],
+        "exclusions": [{"stream": "t"}, {"worker": "b"}],
+    }
+    assert StreamPool.parse(a_pool(balancing=balancing)).dump()["spec"]["balancing"] == balancing
+
+
+def test_a_proposal_is_written_back_as_it_was_read():
+    status = {
+        "proposal": {
+            "id": "3f0c9ae1d2b4",
+            "digest": "3f0c9ae1d2b4",
+            "moves": 1,
+            "imbalanceBefore": 40,
+            "imbalanceAfter": 3,
+            "time": "2026-01-02T03:04:05Z",
+            "examples": [{"stream": "s1", "from": "a", "to": "b", "reason": "NewWorker"}],
+        },
+        "approval": {
+            "id": "0123",
+            "outcome": "Refused",
+            "reason": "ProposalChanged",
+            "message": "",
+            "time": "2026-01-02T03:04:05Z",
+        },
+    }
+    assert StreamPool.parse({**a_pool(), "status": status}).dump()["status"] == {"conditions": [], **status}
+
+
+def test_the_planner_and_the_api_use_the_same_words():
+    assert {str(word) for word in MoveReason} == {str(word) for word in model.Trigger}
+    assert {str(word) for word in Unassigned} >= {str(word) for word in model.UnplacedReason}
+    assert {str(word) for word in Strategy} == {str(word) for word in model.Strategy}
