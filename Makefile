@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PYTHONPATH := hack:examples
 
-.PHONY: demo test lint unit integration bench crds lock up down status clean
+.PHONY: demo test lint unit integration bench bench-planner crds lock up down status clean
 
 .venv/.installed: requirements/dev.txt pyproject.toml
 	@echo "==> environment .venv (from requirements/dev.txt)"
@@ -39,6 +39,10 @@ integration: .venv/.installed
 
 bench: .venv/.installed
 	$(BIN)/python -m benchmarks
+
+# SIZES=100000x5000,… VARIANTS=count,classes,full EVENTS=FULL,…,ROWS PLANNERS=ours,kafka RUNS=10
+bench-planner: .venv/.installed
+	@$(BIN)/python -m benchmarks.planner
 
 crds: .venv/.installed
 	$(BIN)/python -m fingerv7.api.crd crds

@@ -1,7 +1,7 @@
 """Runs all benchmarks, or the named ones, each in a process of its own: `python -m benchmarks [--quick] [name…]`.
 
-A benchmark is a module of this folder that prints JSON lines when it is run. `--quick` asks those that know it for
-a short form, which tries the code and proves nothing.
+A benchmark is a module or a package of this folder that prints JSON lines when it is run. `--quick` asks those that
+know it for a short form, which tries the code and proves nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ HERE = Path(__file__).parent
 
 
 def main() -> int:
-    names = sorted(path.stem for path in HERE.glob("*.py") if not path.stem.startswith("_"))
+    packages = (path.parent.name for path in HERE.glob("*/__main__.py"))
+    names = sorted([*packages, *(path.stem for path in HERE.glob("*.py") if not path.stem.startswith("_"))])
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", choices=[*names, []], metavar="name", help=", ".join(names))
     parser.add_argument("--quick", action="store_true", help="a short form of those that have one")

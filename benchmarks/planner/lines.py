@@ -1,0 +1,46 @@
+"""The line that is printed for a case."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from benchmarks.planner.judge import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    planner: str
+    variant: str
+    streams: int
+    workers: int
+    """Both as before the event."""
+
+
+def print_line(
+    case: Case,
+    event: str,
+    ms: Sequence[float],
+    peak_mib: float,
+    verdict: Verdict | None = None,
+    lower_bound: int | None = None,
+) -> None:
+    """`ms` is the median; what has no meaning for an event is null."""
+    line = {
+        "planner": case.planner,
+        "variant": case.variant,
+        "event": event,
+        "streams": case.streams,
+        "workers": case.workers if verdict else None,
+        "ms": round(statistics.median(ms), 3),
+        "ms_min": round(min(ms), 3),
+        "peak_mib": round(peak_mib, 2),
+        "moves": verdict.moves if verdict else None,
+        "lower_bound": lower_bound,
+        "placed": verdict.placed if verdict else None,
+        "unplaced": verdict.unplaced if verdict else None,
+        "spread": verdict.spread if verdict else None,
+    }
+    print(json.dumps(line), flush=True)

@@ -1,0 +1,85 @@
+"""Times this project's planner on one variant in one size, in this process: `python -m benchmarks.planner.measure`.
+
+Started by `python -m benchmarks.planner`, once a case, so that no case lives with another one's memory.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import time
+import tracemalloc
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from benchmarks.planner import ours
+from benchmarks.planner.judge import judge
+from benchmarks.planner.lines import Case, print_line
+from benchmarks.planner.worlds import Landscape, database_rows, landscape, read_size
+
+_WARM_UP = 3
+_MIB = 1 << 20
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+def measure(case: Case, land: Landscape, events: Sequence[str], runs: int) -> None:
+    full = land.full()
+    first = ours.inspect(ours.run(ours.prepare(full))).target if set(events) - {"FULL"} else {}
+    for event in events:
+        world = full if event == "FULL" else land.after(event, full, first)
+
+        def prepare(world=world):
+            return ours.prepare(world)
+
+        ms, plan = _time(prepare, ours.run, runs)
+        peak_mib = _peak_mib(prepare, ours.run)
+        outcome = ours.inspect(plan)
+        verdict = judge(world, outcome.target, by_weight=land.variant == "full")
+        print_line(case, event, ms, peak_mib, verdict, verdict.forced + outcome.lower_bound)
+
+
+def measure_rows(case: Case, land: Landscape, runs: int) -> None:
+    rows = database_rows(land.streams[: land.stream_count])
+    ms, _ = _time(lambda: rows, ours.read, runs)
+    print_line(case, "ROWS", ms, _peak_mib(lambda: rows, ours.read))
+
+
+def _time(prepare: Callable[[], T], run: Callable[[T], U], runs: int) -> tuple[list[float], U]:
+    """Milliseconds of each run after the warm-up; the collector runs as it likes, but starts from a clean slate."""
+    ms = []
+    for _ in range(_WARM_UP + runs):
+        prepared = prepare()
+        gc.collect()
+        began = time.perf_counter()
+        answer = run(prepared)
+        ms.append((time.perf_counter() - began) * 1000)
+    return ms[_WARM_UP:], answer
+
+
+def _peak_mib(prepare: Callable[[], T], run: Callable[[T], object]) -> float:
+    """What a run takes at most beyond what was there before it; not timed, because tracing is slow."""
+    prepared = prepare()
+    tracemalloc.start()
+    try:
+        run(prepared)
+        return tracemalloc.get_traced_memory()[1] / _MIB
+    finally:
+        tracemalloc.stop()
+
+
+def main() -> None:
+    variant, size, events, runs = sys.argv[1:]
+    streams, workers = read_size(size)
+    land = landscape(variant, streams, workers)
+    case = Case("ours", variant, streams, workers)
+    asked = events.split(",")
+    if plans := [event for event in asked if event != "ROWS"]:
+        measure(case, land, plans, int(runs))
+    if "ROWS" in asked:
+        measure_rows(case, land, int(runs))
+
+
+if __name__ == "__main__":
+    main()
