@@ -54,7 +54,7 @@ def worker_status(facts: Facts, standing: Standing, *, share: int | None, timing
         status["incarnation"] = lease.holder
     if lease and lease.renew_time:
         status["lastHeartbeatTime"] = lease.renew_time
-    report = _report(lease.report if lease else "")
+    report = parse_report(lease.report if lease else "")
     if report:
         status["report"] = report
     status["conditions"] = [
@@ -133,7 +133,7 @@ def _draining(standing: Standing) -> Condition:
     return Condition("Draining", False, "NotRequested", "")
 
 
-def _report(text: str) -> Json:
+def parse_report(text: str) -> Json:
     """The known figures of a report; what is no JSON object is ignored, since a worker wrote it."""
     try:
         raw = json.loads(text) if text else {}
