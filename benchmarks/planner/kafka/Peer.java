@@ -17,14 +17,25 @@ import java.util.Set;
 import java.util.StringJoiner;
 import java.util.function.Supplier;
 import org.apache.kafka.common.Uuid;
+import org.apache.kafka.common.metadata.PartitionRecord;
+import org.apache.kafka.common.metadata.TopicRecord;
+import org.apache.kafka.common.utils.internals.LogContext;
+import org.apache.kafka.coordinator.common.runtime.CoordinatorMetadataImage;
+import org.apache.kafka.coordinator.common.runtime.KRaftCoordinatorMetadataImage;
 import org.apache.kafka.coordinator.group.api.assignor.GroupAssignment;
 import org.apache.kafka.coordinator.group.api.assignor.MemberAssignment;
-import org.apache.kafka.coordinator.group.api.assignor.SubscribedTopicDescriber;
 import org.apache.kafka.coordinator.group.api.assignor.SubscriptionType;
 import org.apache.kafka.coordinator.group.assignor.UniformAssignor;
 import org.apache.kafka.coordinator.group.modern.Assignment;
 import org.apache.kafka.coordinator.group.modern.GroupSpecImpl;
 import org.apache.kafka.coordinator.group.modern.MemberSubscriptionAndAssignmentImpl;
+import org.apache.kafka.coordinator.group.modern.SubscribedTopicDescriberImpl;
+import org.apache.kafka.coordinator.group.modern.TopicIds;
+import org.apache.kafka.image.MetadataDelta;
+import org.apache.kafka.image.MetadataImage;
+import org.apache.kafka.image.MetadataProvenance;
+import org.apache.kafka.timeline.SnapshotRegistry;
+import org.apache.kafka.timeline.TimelineHashMap;
 
 /**
  * Times Kafka's UniformAssignor on groups that standard input describes, and answers one JSON line an event.
@@ -41,7 +52,7 @@ import org.apache.kafka.coordinator.group.modern.MemberSubscriptionAndAssignment
  * </pre>
  *
  * Only assign() is timed. What the coordinator keeps in memory is built before: subscriptions, each member's
- * assignment as hash sets, and the inverse map without the members that are gone.
+ * assignment, its inverse without the members that are gone, and the image of the topics, in its own classes.
  */
 public final class Peer {
     private static volatile Object result;
@@ -100,9 +111,9 @@ public final class Peer {
     /** Topics, members and their subscriptions; members that are gone keep their number. */
     private static final class Group {
         private final UniformAssignor assignor = new UniformAssignor();
-        private final Map<List<Integer>, Set<Uuid>> topicSets;
+        private final Map<List<Integer>, Set<String>> topicSets;
         private final Map<String, Integer> numbers;
-        private final Map<String, Set<Uuid>> subscriptions;
+        private final Map<String, Set<String>> subscriptions;
         private int[] partitions = {};
 
         Group() {
@@ -122,9 +133,9 @@ public final class Peer {
             List<Integer> key = Arrays.stream(topics).boxed().toList();
             numbers.put(name, numbers.size());
             subscriptions.put(name, topicSets.computeIfAbsent(key, each -> {
-                Set<Uuid> ids = new HashSet<>();
-                each.forEach(topic -> ids.add(id(topic)));
-                return ids;
+                Set<String> names = new HashSet<>();
+                each.forEach(topic -> names.add("class-" + topic));
+                return names;
             }));
         }
 
@@ -132,23 +143,38 @@ public final class Peer {
         Supplier<GroupAssignment> call(GroupAssignment before) {
             Map<String, MemberSubscriptionAndAssignmentImpl> members = new HashMap<>();
             Map<Uuid, Map<Integer, String>> inverse = new HashMap<>();
+            var registry = new SnapshotRegistry(new LogContext());
+            var image = image();
+            var resolver = new TopicIds.CachedTopicResolver(image);
             subscriptions.forEach((name, topics) -> {
                 MemberAssignment had = before == null ? null : before.members().get(name);
                 Map<Uuid, Set<Integer>> owned = new HashMap<>();
                 if (had != null) {
                     had.partitions().forEach((topic, set) -> {
                         owned.put(topic, new HashSet<>(new ArrayList<>(set)));
-                        set.forEach(each -> inverse.computeIfAbsent(topic, t -> new HashMap<>()).put(each, name));
+                        set.forEach(each -> inverse.computeIfAbsent(topic, t -> new TimelineHashMap<>(registry, 0)).put(each, name));
                     });
                 }
                 members.put(name, new MemberSubscriptionAndAssignmentImpl(
-                    Optional.empty(), Optional.empty(), topics, new Assignment(owned)));
+                    Optional.empty(), Optional.empty(), new TopicIds(topics, resolver), new Assignment(owned)));
             });
             boolean alike = new HashSet<>(subscriptions.values()).size() == 1;
             var type = alike ? SubscriptionType.HOMOGENEOUS : SubscriptionType.HETEROGENEOUS;
             var spec = new GroupSpecImpl(members, type, inverse);
-            var topics = new Topics(partitions);
+            var topics = new SubscribedTopicDescriberImpl(image);
             return () -> assignor.assign(spec, topics);
+        }
+
+        private CoordinatorMetadataImage image() {
+            var delta = new MetadataDelta.Builder().setImage(MetadataImage.EMPTY).build();
+            for (int topic = 0; topic < partitions.length; topic++) {
+                delta.replay(new TopicRecord().setTopicId(id(topic)).setName("class-" + topic));
+                for (int partition = 0; partition < partitions[topic]; partition++) {
+                    delta.replay(new PartitionRecord()
+                        .setTopicId(id(topic)).setPartitionId(partition).setReplicas(List.of(0)));
+                }
+            }
+            return new KRaftCoordinatorMetadataImage(delta.apply(MetadataProvenance.EMPTY));
         }
 
         /** By topic and partition, the number of the member that owns it, or -1. */
@@ -173,26 +199,5 @@ public final class Peer {
 
     private static Uuid id(int topic) {
         return new Uuid(0x5eed, topic + 1);
-    }
-
-    /** How many partitions each topic has; no racks. */
-    private static final class Topics implements SubscribedTopicDescriber {
-        private final Map<Uuid, Integer> counts = new HashMap<>();
-
-        Topics(int[] partitions) {
-            for (int topic = 0; topic < partitions.length; topic++) {
-                counts.put(id(topic), partitions[topic]);
-            }
-        }
-
-        @Override
-        public int numPartitions(Uuid topic) {
-            return counts.getOrDefault(topic, -1);
-        }
-
-        @Override
-        public Set<String> racksForPartition(Uuid topic, int partition) {
-            return Set.of();
-        }
     }
 }
