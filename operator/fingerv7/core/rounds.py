@@ -125,6 +125,7 @@ class Decision:
 
 def decide(world: World, memory: Memory, *, now: float, next_token: Callable[[], Token]) -> Decision:
     """The next step of the pool."""
+    _forget_gone(memory, world.workers)
     world = replace(world, leases=memory.claims.believed(world.workers, world.leases))
     if memory.claims.fresh:
         memory.doubts.vouched.clear()
@@ -229,6 +230,17 @@ def decide(world: World, memory: Memory, *, now: float, next_token: Callable[[],
         ],
         balances=balances,
     )
+
+
+def _forget_gone(memory: Memory, workers: Mapping[str, Worker]) -> None:
+    """What was measured of a worker that does not exist any more says nothing of a later one of its name.
+
+    Its deaths stay until they are old (see `Deaths`).
+    """
+    for uid in memory.behind.keys() - {worker.uid for worker in workers.values()}:
+        del memory.behind[uid]
+    for name in memory.draining.keys() - workers.keys():
+        del memory.draining[name]
 
 
 def _behind_s(worker: Worker, lease: Lease | None, memory: Memory, now: float) -> float:

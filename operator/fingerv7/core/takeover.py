@@ -129,6 +129,10 @@ class Deaths:
 
     def survived(self, window_s: float, now: float) -> None:
         """Forget what is no longer recent: a stream whose worker outlived the window is innocent."""
+        # By age and not with the worker: a FingerWorker that is deleted and made again begins no new back-off, and a
+        # death of longer ago neither delays anybody nor counts for the next one.
+        for worker in [name for name, at in self.last.items() if now - at > BACKOFF_LAST_S]:
+            del self.last[worker], self.count[worker]
         for worker, streams in list(self.gained.items()):
             for stream in [i for i, at in streams.items() if now - at > window_s]:
                 del streams[stream]

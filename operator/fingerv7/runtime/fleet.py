@@ -94,7 +94,9 @@ class Fleet:
         key = (namespace, name)
         known = self._observations.get(key)
         if known is None:
-            known = self._observations[key] = observe(None, self.leases.store.get(key), self._clock())
+            known = observe(None, self.leases.store.get(key), self._clock())
+            if self._exists(key):
+                self._observations[key] = known
         return known
 
     def give_everybody_a_fresh_start(self) -> None:
@@ -120,6 +122,7 @@ class Fleet:
             if worker:
                 members = self._members.setdefault((namespace, worker.pool), Members())
                 (members.workers.add if present else members.workers.discard)(name)
+        self._tidy(key, {worker.pool for worker in (old, new) if worker})
         self._wake(namespace, {worker.pool for worker in (old, new) if worker})
 
     def _lease_changed(self, key: Key, old: Lease | None, new: Lease | None) -> None:
@@ -132,11 +135,24 @@ class Fleet:
                 members = self._members.setdefault((namespace, lease.pool), Members())
                 (members.leases.add if present else members.leases.discard)(name)
                 pools.add(lease.pool)
+        self._tidy(key, pools)
         worker = self.workers.store.get(key)
         if worker:
             pools.add(worker.pool)
         if _worth_a_round(old, new):
             self._wake(namespace, pools)
+
+    def _exists(self, key: Key) -> bool:
+        return key in self.workers.store or key in self.leases.store
+
+    def _tidy(self, key: Key, pools: set[str]) -> None:
+        """Forget what has neither a FingerWorker nor a Lease; of a deleted Lease alone the silence still counts."""
+        if not self._exists(key):
+            self._observations.pop(key, None)
+        for pool in pools:
+            members = self._members.get((key[0], pool))
+            if members and not members.workers and not members.leases:
+                del self._members[key[0], pool]
 
     def _wake(self, namespace: str, pools: set[str]) -> None:
         for pool in pools:

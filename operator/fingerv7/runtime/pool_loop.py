@@ -125,6 +125,8 @@ class PoolLoop:
             self._barrier_passed = self._barrier(world)
             self._judge_source(counts=True)
             world = self._gather()
+        self._prober.forget_gone(world.workers.keys())
+        self._publisher.forget_gone()
         now = self._clocks.monotonic()
         decision = decide(world, self._memory, now=now, next_token=self._term.next_token)
         self._tell(world, decision)

@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from typing import Any
 
 from fingerv7.adapters.kube.errors import KubeError, NotFound
 from fingerv7.adapters.kube.objects import lease_from_json
@@ -49,6 +51,13 @@ class Prober:
         self._probed: dict[str, Observation] = {}
         self._confirmed: dict[str, Observation] = {}
         self._next: dict[str, float] = {}
+
+    def forget_gone(self, workers: AbstractSet[str]) -> None:
+        """Only workers that exist are probed: one that is made again is measured and proven anew."""
+        known: tuple[dict[str, Any], ...] = (self._proofs, self._probed, self._confirmed, self._next)
+        for each in known:
+            for name in each.keys() - workers:
+                del each[name]
 
     def proven_epoch(self, worker: Worker) -> int:
         """Everything that this worker was to stop up to this epoch has stopped; NOT_PROVEN when nothing has."""

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+from weakref import WeakValueDictionary
 
 from fingerv7.adapters.kube.errors import Conflict, Invalid, KubeError, NotFound, OutcomeUnknown
 from fingerv7.adapters.kube.objects import assignment_to_json
@@ -39,8 +39,9 @@ class Publisher:
         self._term = office.term
         self._namespace = namespace
         self._unknown = office.term.unknown
-        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        """By FingerWorker UID: one write to an object at a time, or our own status would refuse our assignment."""
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        """By FingerWorker UID, while somebody holds or awaits it: one write to an object at a time, or our own status
+        would refuse our assignment."""
         self._in_flight: dict[asyncio.Task[Write | None], str] = {}
         self.last_stamp = 0
         """The highest resourceVersion at which a worker was seen to carry this leader's epoch by a direct answer."""
@@ -54,6 +55,15 @@ class Publisher:
             grants={i: grant for attempt in attempts for i, grant in attempt.grants.items()},
             revoking={i: epoch for attempt in attempts for i, epoch in attempt.revoking.items()},
         )
+
+    def forget_gone(self) -> None:
+        """Forget open writes to objects that exist no more: a UID never comes back, so none of them is accepted now.
+
+        What they may have given is remembered with the vanished (see `doubt.Ghost`).
+        """
+        if self._unknown:
+            for uid in self._unknown.keys() - {worker.uid for worker in self._fleet.workers.store.values()}:
+                del self._unknown[uid]
 
     @property
     def in_flight(self) -> frozenset[str]:
@@ -126,7 +136,8 @@ class Publisher:
         return write
 
     async def _patch(self, worker: Worker, status: Json, *, attempt: Assignment | None = None) -> Worker | None:
-        async with self._locks[worker.uid]:
+        lock = self._locks.setdefault(worker.uid, asyncio.Lock())
+        async with lock:
             return await self._send(self._newest(worker), status, attempt)
 
     def _newest(self, worker: Worker) -> Worker:

@@ -149,11 +149,17 @@ class Registrar:
     async def _event(self, lease: Lease, reason: str, message: str) -> None:
         involved = LEASES.reference(lease.name, lease.uid)
         await self._recorder.record(self._namespace, involved, type="Warning", reason=reason, message=message)
-        self._not_before[lease.name] = self._clock() + RETRY_S
+        self._put_off(lease.name)
 
     def due(self, name: str) -> bool:
         """Whether a try makes sense already, after one that was refused."""
         return self._clock() >= self._not_before.get(name, 0.0)
+
+    def _put_off(self, name: str) -> None:
+        now = self._clock()
+        for due in [each for each, at in self._not_before.items() if at <= now]:
+            del self._not_before[due]
+        self._not_before[name] = now + RETRY_S
 
     async def _guarded(self, what: str, name: str, work: Any) -> None:
         """One try; a refusal is logged and tried again after a moment, since the loop comes by anyway."""
@@ -164,15 +170,15 @@ class Registrar:
             await work
         except (Conflict, NotFound):
             # Somebody else changed it: a later round sees what is there then.
-            self._not_before[name] = self._clock() + RETRY_S
+            self._put_off(name)
         except KubeError as error:
             log.warning("%s of %s: %s", what, name, error)
-            self._not_before[name] = self._clock() + RETRY_S
+            self._put_off(name)
         except SupersededError:
             raise
         except Exception:
             # One object that cannot be handled must not keep the others from it.
             log.exception("%s of %s", what, name)
-            self._not_before[name] = self._clock() + RETRY_S
+            self._put_off(name)
         else:
             self._not_before.pop(name, None)

@@ -77,6 +77,17 @@ def test_back_off_doubles_up_to_ten_minutes_and_is_forgotten():
     assert deaths.backing_off_s("a", now + 1000.0) == 10.0
 
 
+def test_only_age_ends_a_back_off_so_a_worker_that_was_made_again_does_not_begin_anew():
+    deaths = Deaths()
+    deaths.died("a", last_heard=0.0, now=20.0)
+    deaths.survived(80.0, 620.0)
+    deaths.died("a", last_heard=600.0, now=620.0)
+    assert deaths.backing_off_s("a", 620.0) == 20.0
+    deaths.survived(80.0, 1221.0)
+    assert not deaths.count
+    assert not deaths.last
+
+
 def test_a_stream_gained_shortly_before_three_workers_died_is_suspected():
     deaths = Deaths()
     for n, name in enumerate("abc"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from fingerv7.core.handover import Write
 from fingerv7.core.model import Assignment, Grant, Stream, Token, Worker
@@ -20,8 +21,10 @@ class Store:
         self.workers = self
         self.store = {("ns", "a"): WORKER}
         self.sent = asyncio.Event()
+        self.writes = 0
 
     async def merge_patch(self, path, patch):
+        self.writes += 1
         self.sent.set()
         await asyncio.Event().wait()
 
@@ -47,3 +50,30 @@ async def test_a_grant_that_waits_behind_a_status_of_the_same_worker_is_held_alr
     await asyncio.gather(publishing, showing, return_exceptions=True)
     await publisher.stop()
     assert publisher.unknown(WORKER) is not None, "abandoned, so still open"
+
+
+async def test_writes_to_an_object_that_is_gone_are_open_no_more():
+    office = Office()
+    publisher = Publisher(office, namespace="ns")
+    publishing = asyncio.create_task(publisher.publish([GRANT], {"a": WORKER}, lambda _worker, _assignment: {}))
+    await office.api.sent.wait()
+    publisher.forget_gone()
+    assert publisher.unknown(WORKER) is not None, "it exists, so the write may still arrive"
+    office.api.store = {("ns", "a"): replace(WORKER, uid="of another life")}
+    publisher.forget_gone()
+    assert publisher.unknown(WORKER) is None
+    publishing.cancel()
+    await asyncio.gather(publishing, return_exceptions=True)
+    await publisher.stop()
+
+
+async def test_two_writes_to_one_object_never_overlap():
+    office = Office()
+    publisher = Publisher(office, namespace="ns")
+    writing = [asyncio.create_task(publisher.patch_status(WORKER, {"phase": "Active"})) for _ in range(3)]
+    await office.api.sent.wait()
+    await asyncio.sleep(0)
+    assert office.api.writes == 1
+    for task in writing:
+        task.cancel()
+    await asyncio.gather(*writing, return_exceptions=True)
