@@ -6,6 +6,7 @@
 - `ms`, `ms_min`: median and minimum of RUNS after a warm-up, from the applied event to a plan whose moves can be
   iterated, the catalog in memory in the form that the operator keeps. Of Kafka only assign() is timed, which ends
   with the members' new partition sets: what moved would still have to be found out.
+- `cpu_ms`: the median of the planning thread's own CPU time, which a busy machine disturbs less.
 - `peak_mib`: what planning takes beyond what was there before. Ours: the peak by tracemalloc in a run of its own.
   Kafka: what assign() takes from the heap, with its garbage, as a JVM does not give it back earlier.
 - `moves`: streams that had an owner, living or gone, and get another one; `placed`: streams that had none.
@@ -83,7 +84,7 @@ def _run_kafka(folder: Path, variant: str, size: str, events: Sequence[str], run
         for event, answer in peer.run(folder, landscape(variant, streams, workers), events, runs):
             verdict = judge(answer.world, answer.target, by_weight=False)
             bound = verdict.forced + fewest_to_even(answer.world)
-            print_line(case, event, answer.ms, answer.allocated / _MIB, verdict, bound)
+            print_line(case, event, answer.times, answer.allocated / _MIB, verdict, bound)
     except peer.MissingPeerError as error:
         print(f"kafka {variant} {size}: {error}", file=sys.stderr)
         return False

@@ -19,23 +19,32 @@ class Case:
     """Both as before the event."""
 
 
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Of each run: by the clock, and of the thread on its core."""
+
+    ms: Sequence[float]
+    cpu_ms: Sequence[float]
+
+
 def print_line(
     case: Case,
     event: str,
-    ms: Sequence[float],
+    times: Times,
     peak_mib: float,
     verdict: Verdict | None = None,
     lower_bound: int | None = None,
 ) -> None:
-    """`ms` is the median; what has no meaning for an event is null."""
+    """`ms` and `cpu_ms` are medians; what has no meaning for an event is null."""
     line = {
         "planner": case.planner,
         "variant": case.variant,
         "event": event,
         "streams": case.streams,
         "workers": case.workers if verdict else None,
-        "ms": round(statistics.median(ms), 3),
-        "ms_min": round(min(ms), 3),
+        "ms": round(statistics.median(times.ms), 3),
+        "ms_min": round(min(times.ms), 3),
+        "cpu_ms": round(statistics.median(times.cpu_ms), 3),
         "peak_mib": round(peak_mib, 2),
         "moves": verdict.moves if verdict else None,
         "lower_bound": lower_bound,

@@ -10,11 +10,12 @@ import sys
 import time
 import tracemalloc
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 from benchmarks.planner import ours
 from benchmarks.planner.judge import judge
-from benchmarks.planner.lines import Case, print_line
+from benchmarks.planner.lines import Case, Times, print_line
 from benchmarks.planner.worlds import Landscape, database_rows, landscape, read_size
 
 _WARM_UP = 3
@@ -29,33 +30,32 @@ def measure(case: Case, land: Landscape, events: Sequence[str], runs: int) -> No
     first = ours.inspect(ours.run(ours.prepare(full))).target if set(events) - {"FULL"} else {}
     for event in events:
         world = full if event == "FULL" else land.after(event, full, first)
-
-        def prepare(world=world):
-            return ours.prepare(world)
-
-        ms, plan = _time(prepare, ours.run, runs)
+        prepare = partial(ours.prepare, world)
+        times, plan = _time(prepare, ours.run, runs)
         peak_mib = _peak_mib(prepare, ours.run)
         outcome = ours.inspect(plan)
         verdict = judge(world, outcome.target, by_weight=land.variant == "full")
-        print_line(case, event, ms, peak_mib, verdict, verdict.forced + outcome.lower_bound)
+        print_line(case, event, times, peak_mib, verdict, verdict.forced + outcome.lower_bound)
 
 
 def measure_rows(case: Case, land: Landscape, runs: int) -> None:
     rows = database_rows(land.streams[: land.stream_count])
-    ms, _ = _time(lambda: rows, ours.read, runs)
-    print_line(case, "ROWS", ms, _peak_mib(lambda: rows, ours.read))
+    times, _ = _time(lambda: rows, ours.read, runs)
+    print_line(case, "ROWS", times, _peak_mib(lambda: rows, ours.read))
 
 
-def _time(prepare: Callable[[], T], run: Callable[[T], U], runs: int) -> tuple[list[float], U]:
-    """Milliseconds of each run after the warm-up; the collector runs as it likes, but starts from a clean slate."""
-    ms = []
+def _time(prepare: Callable[[], T], run: Callable[[T], U], runs: int) -> tuple[Times, U]:
+    """The times of each run after the warm-up; the collector runs as it likes, but starts from a clean slate."""
+    ms, cpu_ms = [], []
     for _ in range(_WARM_UP + runs):
         prepared = prepare()
         gc.collect()
-        began = time.perf_counter()
+        cpu_began, began = time.thread_time(), time.perf_counter()
         answer = run(prepared)
-        ms.append((time.perf_counter() - began) * 1000)
-    return ms[_WARM_UP:], answer
+        ended, cpu_ended = time.perf_counter(), time.thread_time()
+        ms.append((ended - began) * 1000)
+        cpu_ms.append((cpu_ended - cpu_began) * 1000)
+    return Times(ms[_WARM_UP:], cpu_ms[_WARM_UP:]), answer
 
 
 def _peak_mib(prepare: Callable[[], T], run: Callable[[T], object]) -> float:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.planner.lines import Times
 from benchmarks.planner.worlds import Landscape, World
 from devenv.surroundings import here
 
@@ -25,7 +26,7 @@ _SOURCES: Final = Path(__file__).parent / "kafka"
 _TOOLS: Final = ("mvn", "javac", "java")
 _WARM_UP_MS: Final = 3000
 _FETCH_S: Final = 540
-_JAVA: Final = ("-XX:ActiveProcessorCount=1", "-XX:+UseSerialGC", "-Xms3g", "-Xmx3g", "-Xmn2g")
+_JAVA: Final = ("-XX:ActiveProcessorCount=1", "-XX:+UseSerialGC", "-Xms3g", "-Xmx3g", "-Xmn2g", "-XX:+AlwaysPreTouch")
 """One core; room for everything that is allocated between two collections, which is the kindest to it."""
 
 
@@ -37,7 +38,7 @@ class MissingPeerError(Exception):
 class Answer:
     world: World
     target: Mapping[str, str]
-    ms: Sequence[float]
+    times: Times
     allocated: int
     """Bytes that one call of assign() takes from the heap, nothing collected meanwhile."""
 
@@ -88,7 +89,12 @@ def run(folder: Path, land: Landscape, events: Sequence[str], runs: int) -> Iter
         first = target if event == "FULL" else first
         world = full if event == "FULL" else land.after(event, full, first)
         if event in events:
-            yield event, Answer(world=world, target=target, ms=said["ms"], allocated=said["allocated"])
+            yield (
+                event,
+                Answer(
+                    world=world, target=target, times=Times(said["ms"], said["cpu_ms"]), allocated=said["allocated"]
+                ),
+            )
 
 
 def _topics(land: Landscape, world: World) -> list[str]:

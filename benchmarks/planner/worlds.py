@@ -31,12 +31,6 @@ SIZES: Final = ("100000x5000", "100000x100", "2131x8", "847x8")
 MANY: Final = 0.1
 """Part of the workers that leave or join in the events that say MANY."""
 ADDED: Final = 0.01
-EXACTLY_EVEN: Final[Mapping[str, int]] = {
-    "imbalance_threshold_percent": 0,
-    "max_stream_difference": 0,
-    "max_moves_per_round_percent": 100,
-}
-"""The balancing rules for the events of joining: what Kafka does always."""
 
 _SEED: Final = 20261122
 _CLASSES: Final = (0,) * 10 + (1,) * 4 + (2,) * 3 + (3,) * 2 + (4,)
@@ -97,7 +91,7 @@ class Landscape:
             streams={stream.id: stream for stream in self.streams[:streams]},
             candidates={each.name: each for each in self.candidates[:workers] if each.name not in gone},
             current=dict(current),
-            policy=dataclasses.replace(before.policy, **EXACTLY_EVEN) if event.startswith("JOIN") else before.policy,
+            policy=_exactly_even(before.policy) if event.startswith("JOIN") else before.policy,
             before=before,
         )
 
@@ -155,6 +149,13 @@ def database_rows(streams: Sequence[Stream]) -> list[dict[str, Any]]:
         }
         for stream in streams
     ]
+
+
+def _exactly_even(policy: Policy) -> Policy:
+    """The balancing rules for the events of joining: what Kafka does always."""
+    return dataclasses.replace(
+        policy, imbalance_threshold_percent=0, max_stream_difference=0, max_moves_per_round_percent=100
+    )
 
 
 def _part(count: int, part: float) -> int:
@@ -228,7 +229,8 @@ def _varied_fleet(count: int, mean_capacity: float, dice: random.Random) -> list
 
 def _dealt(count: int, parts: Mapping[T, float], dice: random.Random) -> list[T]:
     """Each value as often as its part says, also in a small fleet, in random order."""
-    total, below, dealt = sum(parts.values()), 0.0, []
+    total, below = sum(parts.values()), 0.0
+    dealt: list[T] = []
     for value, part in parts.items():
         below += part / total
         dealt += [value] * (round(below * count) - len(dealt))

@@ -94,18 +94,23 @@ public final class Peer {
         }
         result = null;
         System.gc();
+        var threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
         StringJoiner times = new StringJoiner(",", "[", "]");
+        StringJoiner cpuTimes = new StringJoiner(",", "[", "]");
         for (int i = 0; i < runs; i++) {
+            long cpuBegan = threads.getCurrentThreadCpuTime();
             long began = System.nanoTime();
             result = call.get();
-            times.add(String.format(Locale.ROOT, "%.4f", (System.nanoTime() - began) / 1e6));
+            long ended = System.nanoTime();
+            long cpuEnded = threads.getCurrentThreadCpuTime();
+            times.add(String.format(Locale.ROOT, "%.4f", (ended - began) / 1e6));
+            cpuTimes.add(String.format(Locale.ROOT, "%.4f", (cpuEnded - cpuBegan) / 1e6));
         }
-        var threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
         long allocated = threads.getCurrentThreadAllocatedBytes();
         GroupAssignment after = call.get();
         allocated = threads.getCurrentThreadAllocatedBytes() - allocated;
-        return String.format(Locale.ROOT, "{\"event\":\"%s\",\"ms\":%s,\"allocated\":%d,\"owners\":%s}",
-            name, times, allocated, group.owners(after));
+        return String.format(Locale.ROOT, "{\"event\":\"%s\",\"ms\":%s,\"cpu_ms\":%s,\"allocated\":%d,\"owners\":%s}",
+            name, times, cpuTimes, allocated, group.owners(after));
     }
 
     /** Topics, members and their subscriptions; members that are gone keep their number. */
