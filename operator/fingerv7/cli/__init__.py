@@ -1,1 +1,1 @@
-"""`fingerv7` / `kubectl fingerv7`: where a stream is and why, and how to remove everything without an operator."""
+"""`fingerv7` / `kubectl fingerv7`: where a stream is and why, what would move, and how to remove everything."""

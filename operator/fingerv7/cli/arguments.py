@@ -5,11 +5,13 @@ from __future__ import annotations
 from argparse import SUPPRESS, ArgumentParser
 from typing import Any
 
+from fingerv7.cli.planning.arguments import add_plan
+
 
 def parser(prog: str) -> ArgumentParser:
     """`prog` is how the user called us: `fingerv7` or `kubectl fingerv7`."""
     root = ArgumentParser(
-        prog=prog, description="Look at a fleet of FingerV7 workers, and remove it.", allow_abbrev=False
+        prog=prog, description="Look at a fleet of FingerV7 workers, plan with it, and remove it.", allow_abbrev=False
     )
     _access(root, default=None)
     shared = ArgumentParser(add_help=False)
@@ -28,6 +30,8 @@ def parser(prog: str) -> ArgumentParser:
     why.add_argument("stream", metavar="STREAM", help="the stream's id")
     why.add_argument("--pool", metavar="NAME", help="the StreamPool, where several have a stream of this id")
     why.add_argument("-o", "--output", choices=("text", "json"), default="text", help="text unless told otherwise")
+
+    add_plan(commands, shared)
 
     text = "Take the finalizers off StreamPools and FingerWorkers when the operator is gone for good."
     uninstall = commands.add_parser(

@@ -28,8 +28,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from fingerv7.cli.uninstall import uninstall
         from fingerv7.cli.why import why
 
-        cluster = Cluster(kubeconfig.load(file=given.kubeconfig, context=given.context))
-        namespace = given.namespace or cluster.namespace
+        def connect() -> tuple[Cluster, str]:
+            cluster = Cluster(kubeconfig.load(file=given.kubeconfig, context=given.context))
+            return cluster, given.namespace or cluster.namespace
+
+        if given.command == "plan":
+            from fingerv7.cli.planning.command import plan
+
+            return plan(given, connect)
+        cluster, namespace = connect()
         if given.command == "why":
             return why(cluster, namespace=namespace, stream=given.stream, pool=given.pool, output=given.output)
         return uninstall(

@@ -204,7 +204,9 @@ def _choice(case: _Case, here: _Place) -> str:
             roomy = [place for place in roomy if place.worker.location == case.stream.location]
             which += f" in {case.stream.location}, its own location"
         else:
-            home = f"{case.stream.location}, its own location, has no room; "
+            own = case.stream.location
+            there = any(place.worker.location == own for place in able)
+            home = f"{own}, its own location, has no room; " if there else f"no such worker is in {own}; "
     if len(able) == 1:
         return f"{home}the only worker{which}"
     if len(roomy) == 1:

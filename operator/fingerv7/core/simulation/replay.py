@@ -15,7 +15,7 @@ from fingerv7.contract import format_duration
 from fingerv7.core.planner import plan
 from fingerv7.core.planner.model import BALANCING, Move, Plan, Policy, Unplaced
 from fingerv7.core.simulation.changes import Change, ChangeError, apply
-from fingerv7.core.simulation.phrases import Drift, parse_event
+from fingerv7.core.simulation.phrases import DRIFT_STEPS, Drift, parse_event
 from fingerv7.core.simulation.world import World, holdings, load_percent, owned_moves
 
 MAX_ROUNDS: Final = 1_000
@@ -28,6 +28,8 @@ class Event:
     change: Change
     text: str
     """In words, for people."""
+    told: bool = True
+    """Worth a step of its own even if nothing moves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,8 @@ class Step:
     streams: int
     loads: Mapping[str, float]
     """Worker → load in percent after the moves."""
-    locations: Mapping[str, str]
+    open: Mapping[str, float]
+    """Those of the workers that may be given something: the ones that loads are evened out over."""
 
     @property
     def triggers(self) -> Counter[str]:
@@ -70,14 +73,14 @@ def replay(
     Events of one moment are one round. Raises ChangeError, at the event that cannot be.
     """
     waiting = sorted(events, key=lambda event: event.at_ms)
-    now, first, rounds = 0, True, 0
+    now, tell, rounds = 0, True, 0
     last_balance: int | None = None
     texts: tuple[str, ...] = ()
     while until_ms is None or now <= until_ms:
         cooled = last_balance is None or now - last_balance >= cooldown_ms
         may_balance = policy.may_balance and cooled
         planned = plan(world.streams, world.workers, world.owners, replace(policy, may_balance=may_balance))
-        if first or texts or planned.moves:
+        if tell or planned.moves:
             yield _step(now, texts, world, planned)
         balances = any(move.trigger in BALANCING for move in planned.moves)
         world = _after(world, planned, evened=may_balance and not balances)
@@ -85,7 +88,7 @@ def replay(
             last_balance = now
         quiet = not policy.may_balance or (may_balance and not balances)
 
-        first, texts, rounds = False, (), rounds + 1
+        tell, texts, rounds = False, (), rounds + 1
         cooled_at = (
             None if quiet or rounds > MAX_ROUNDS else (now if last_balance is None else last_balance) + cooldown_ms
         )
@@ -98,7 +101,7 @@ def replay(
         while waiting and waiting[0].at_ms == now:
             event = waiting.pop(0)
             world = _applied(world, event)
-            texts = (*texts, event.text)
+            texts, tell = (*texts, event.text), tell or event.told
 
 
 def timeline(at_ms: int, phrase: str) -> Iterator[Event]:
@@ -107,8 +110,10 @@ def timeline(at_ms: int, phrase: str) -> Iterator[Event]:
     if not isinstance(change, Drift):
         yield Event(at_ms, change, phrase)
         return
+    subject = phrase.partition("..")[0].rpartition(" ")[0]
     for n, (after_ms, score) in enumerate(change.steps()):
-        yield Event(at_ms + after_ms, score, f"{phrase} (now {score.percent})" if n else phrase)
+        text = f"{subject} is {score.percent} now" if n else phrase
+        yield Event(at_ms + after_ms, score, text, told=n in (0, DRIFT_STEPS))
 
 
 def _applied(world: World, event: Event) -> World:
@@ -127,6 +132,7 @@ def _after(world: World, planned: Plan, *, evened: bool) -> World:
 
 def _step(at_ms: int, texts: tuple[str, ...], world: World, planned: Plan) -> Step:
     held = holdings(world.streams, planned.target)
+    loads = {name: load_percent(worker, held.get(name)) for name, worker in sorted(world.workers.items())}
     return Step(
         at_ms=at_ms,
         events=texts,
@@ -138,6 +144,6 @@ def _step(at_ms: int, texts: tuple[str, ...], world: World, planned: Plan) -> St
         imbalance_after_percent=planned.imbalance_after_percent,
         balanced=planned.balanced,
         streams=len(world.streams),
-        loads={name: load_percent(worker, held.get(name)) for name, worker in sorted(world.workers.items())},
-        locations={name: worker.location for name, worker in world.workers.items()},
+        loads=loads,
+        open={n: load for n, load in loads.items() if world.workers[n].eligible and world.workers[n].keeps},
     )
