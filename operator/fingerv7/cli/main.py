@@ -8,11 +8,16 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fingerv7.cli.arguments import parser
 from fingerv7.cli.errors import CliError
+
+if TYPE_CHECKING:
+    from fingerv7.cli.access import Cluster
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,21 +27,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # The `kubernetes` package logs why an exec plugin failed, and goes on without credentials.
     logging.basicConfig(format=f"{prog}: %(message)s", level=logging.ERROR)
     try:
-        # Imported only now: usage and --help should not wait for it.
-        from fingerv7.cli import kubeconfig
-        from fingerv7.cli.access import Cluster
-        from fingerv7.cli.uninstall import uninstall
-        from fingerv7.cli.why import why
-
-        def connect() -> tuple[Cluster, str]:
-            cluster = Cluster(kubeconfig.load(file=given.kubeconfig, context=given.context))
-            return cluster, given.namespace or cluster.namespace
-
+        # Imported only where they are needed: usage, --help and plans from files should not wait for them.
         if given.command == "plan":
             from fingerv7.cli.planning.command import plan
 
-            return plan(given, connect)
-        cluster, namespace = connect()
+            return plan(given, lambda: _connect(given))
+        from fingerv7.cli.uninstall import uninstall
+        from fingerv7.cli.why import why
+
+        cluster, namespace = _connect(given)
         if given.command == "why":
             return why(cluster, namespace=namespace, stream=given.stream, pool=given.pool, output=given.output)
         return uninstall(
@@ -55,6 +54,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read our output went away; the interpreter should not complain about it on exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+def _connect(given: Namespace) -> tuple[Cluster, str]:
+    """The cluster and the namespace that the user means. Raises CliError."""
+    from fingerv7.cli import kubeconfig
+    from fingerv7.cli.access import Cluster
+
+    cluster = Cluster(kubeconfig.load(file=given.kubeconfig, context=given.context))
+    return cluster, given.namespace or cluster.namespace
 
 
 def program(started_as: str) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fingerv7.api.streampool import Balancing
-from fingerv7.cli.access import FINGERWORKERS, STREAMPOOLS, Cluster
 from fingerv7.cli.errors import CliError
 from fingerv7.cli.planning import chart, data, history, text
 from fingerv7.cli.planning.database import SCHEMES, read_database
@@ -20,6 +20,9 @@ from fingerv7.cli.planning.table_file import KNOWN, read_csv
 from fingerv7.core.catalog import Snapshot, read_rows
 from fingerv7.core.simulation import ChangeError, World, replay
 from fingerv7.core.simulation.changes import did_you_mean
+
+if TYPE_CHECKING:
+    from fingerv7.cli.access import Cluster
 
 
 def plan(given: Namespace, connect: Callable[[], tuple[Cluster, str]]) -> int:
@@ -106,6 +109,8 @@ def _fleet(given: Namespace, connect: Callable[[], tuple[Cluster, str]]) -> Flee
         objects: Sequence[Json] = list(read_objects(given.workers))
         where = "standard input" if given.workers == "-" else given.workers
         return read_fleet(objects, pool=given.pool, assume_ready=given.assume_ready, where=where)
+    from fingerv7.cli.access import FINGERWORKERS, STREAMPOOLS
+
     cluster, namespace = connect()
     objects = [
         # The items of a list come without their kind from some servers.

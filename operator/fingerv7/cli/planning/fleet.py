@@ -208,7 +208,8 @@ def _short_workers(raw: Json, where: str) -> Iterator[_Worker]:
     if holds and "replicas" in raw:
         raise CliError(f"{where}: worker {name} has streams and replicas; list workers that hold streams one by one")
     state = "Draining" if spec.drain else ""
-    names = [f"{name}-{n:03}" for n in range(1, replicas + 1)] if "replicas" in raw else [name]
+    width = max(3, len(str(replicas)))
+    names = [f"{name}-{n:0{width}}" for n in range(1, replicas + 1)] if "replicas" in raw else [name]
     for each in names:
         yield _Worker("", _candidate(each, spec, state), streams=holds, state=state)
 
