@@ -37,6 +37,12 @@ APPROVE: Final = "fingerv7.io/approve"
 REBALANCE: Final = "fingerv7.io/rebalance"
 """On a StreamPool, set by a user: balance now, whatever the cooldown says. Each value, such as `now`, works once."""
 
+FINGERPRINTING: Final = "audio_fingerprinting"
+"""The capability that every worker has, because every stream needs it."""
+CAPABILITY_PATTERN: Final = "[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
+MAX_STREAMS: Final = 1000
+"""A worker's capacity at most, and so a stream's weight, which is a part of it."""
+
 REPORT_LIMIT: Final = 4096
 _EPOCH_DIGITS: Final = 15
 """What JSON numbers hold exactly; more is a stranger's text."""

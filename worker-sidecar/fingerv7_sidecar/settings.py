@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from fingerv7.contract import Timing, parse_duration
+from fingerv7.contract import FINGERPRINTING, MAX_STREAMS, Timing, parse_duration
 from fingerv7_sidecar.log import LEVELS
 
 _ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -65,7 +65,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     register = _register(reader)
     register_always = reader.flag("REGISTER")
     if register_always and not register:
-        reader.problem("REGISTER=1 needs MAX_STREAMS, how many streams this worker can process (1 to 1000)")
+        reader.problem(f"REGISTER=1 needs MAX_STREAMS, how many streams this worker can process (1 to {MAX_STREAMS})")
     settings = Settings(
         instance_id=reader.name("INSTANCE_ID", required=True),
         namespace=reader.name("NAMESPACE", default=_file_text(f"{_ACCOUNT}/namespace"), required=True),
@@ -240,11 +240,11 @@ def _register(reader: _Reader) -> str:
     text = reader.get("MAX_STREAMS")
     if not text:
         return ""
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 1000):
-        reader.problem(f"MAX_STREAMS={text!r} is not valid; it must be a whole number from 1 to 1000")
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= MAX_STREAMS):
+        reader.problem(f"MAX_STREAMS={text!r} is not valid; it must be a whole number from 1 to {MAX_STREAMS}")
         return ""
     capabilities = [word.strip() for word in reader.get("CAPABILITIES").split(",") if word.strip()]
-    body: dict[str, object] = {"maxStreams": int(text), "capabilities": capabilities or ["audio_fingerprinting"]}
+    body: dict[str, object] = {"maxStreams": int(text), "capabilities": capabilities or [FINGERPRINTING]}
     for key, name in (("LOCATION", "location"), ("VERSION", "version")):
         if reader.get(key):
             body[name] = reader.get(key)

@@ -17,7 +17,13 @@ from pydantic.alias_generators import to_camel
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from fingerv7.contract import DURATION_PATTERN, format_duration, parse_duration
+from fingerv7.contract import (
+    CAPABILITY_PATTERN,
+    DURATION_PATTERN,
+    FINGERPRINTING,
+    format_duration,
+    parse_duration,
+)
 
 VALIDATIONS = "x-kubernetes-validations"
 MAX_DURATION_MS = 8_760 * 3_600_000
@@ -165,8 +171,8 @@ Capability = Annotated[
     str,
     Field(max_length=63),
     _spelled(
-        "[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?",
-        "write a capability as letters, digits, _, . and -, at most 63 characters, such as audio_fingerprinting",
+        CAPABILITY_PATTERN,
+        f"write a capability as letters, digits, _, . and -, at most 63 characters, such as {FINGERPRINTING}",
     ),
 ]
 

@@ -25,10 +25,8 @@ from fingerv7.api.fields import (
 )
 from fingerv7.api.meta import Resource
 from fingerv7.api.rules import WORKER, WORKER_SPEC
-from fingerv7.contract import Timing, format_duration, parse_duration
-
-FINGERPRINTING = "audio_fingerprinting"
-MAX_STREAMS = 1000
+from fingerv7.contract import FINGERPRINTING as FINGERPRINTING  # noqa: PLC0414 - the commands take it from here
+from fingerv7.contract import MAX_STREAMS
 
 _CAPABILITIES = Checked(
     Rule(
@@ -85,7 +83,7 @@ class AssignedStream(Model):
     """Grows from grant to grant of the stream; a sink that refuses lower ones refuses a frozen worker's writes."""
     metadata: _METADATA | None = Field(default=None, repr=False)
     """Handed to the worker as it is."""
-    weight: Annotated[int, Field(ge=1, le=1000)] | None = None
+    weight: Annotated[int, Field(ge=1, le=MAX_STREAMS)] | None = None
     """How many ordinary streams it counts for; one when absent."""
     capabilities: Annotated[list[ShortText], Field(max_length=32), ATOMIC] | None = None
     """What it requires beyond audio_fingerprinting."""
@@ -133,25 +131,6 @@ class WorkerTimes(Model):
     """How long the worker may take to stop."""
     takeover_after: WrittenDuration
     """When the worker's streams are given to others."""
-
-    @classmethod
-    def of(cls, timing: Timing) -> WorkerTimes:
-        return cls(
-            renew_interval=format_duration(timing.renew_interval_ms),
-            request_timeout=format_duration(timing.request_timeout_ms),
-            fence_after=format_duration(timing.fence_after_ms),
-            stop_time=format_duration(timing.stop_time_ms),
-            takeover_after=format_duration(timing.takeover_after_ms),
-        )
-
-    def timing(self) -> Timing:
-        return Timing(
-            renew_interval_ms=parse_duration(self.renew_interval),
-            request_timeout_ms=parse_duration(self.request_timeout),
-            fence_after_ms=parse_duration(self.fence_after),
-            stop_time_ms=parse_duration(self.stop_time),
-            takeover_after_ms=parse_duration(self.takeover_after),
-        )
 
 
 ReportedText = Annotated[str, Field(max_length=128)]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple
 
-from fingerv7.contract import Acknowledgement, Release, format_token, parse_token
+from fingerv7.contract import FINGERPRINTING, Acknowledgement, Release, format_token, parse_token
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -82,7 +82,7 @@ class Worker:
     resource_version: int
     pool: str
     max_streams: int
-    capabilities: frozenset[str] = frozenset({"audio_fingerprinting"})
+    capabilities: frozenset[str] = frozenset({FINGERPRINTING})
     location: str = ""
     score_percent: int | None = None
     drain: bool = False

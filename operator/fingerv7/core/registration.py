@@ -10,9 +10,9 @@ import json
 import re
 from typing import Any
 
-REQUIRED_CAPABILITY = "audio_fingerprinting"
-_CAPABILITY = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
-_MAX_STREAMS = 1000
+from fingerv7.contract import CAPABILITY_PATTERN, FINGERPRINTING, MAX_STREAMS
+
+_CAPABILITY = re.compile(CAPABILITY_PATTERN)
 
 
 class RegistrationError(ValueError):
@@ -25,20 +25,22 @@ def worker_spec(register: str, pool: str) -> dict[str, Any]:
         asked = json.loads(register)
     except ValueError:
         raise RegistrationError(
-            'fingerv7.io/register must be JSON such as {"maxStreams": 50, "capabilities": ["audio_fingerprinting"]}'
+            f'fingerv7.io/register must be JSON such as {{"maxStreams": 50, "capabilities": ["{FINGERPRINTING}"]}}'
         ) from None
     if not isinstance(asked, dict):
         raise RegistrationError("fingerv7.io/register must be a JSON object")
     limit = asked.get("maxStreams")
-    if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= _MAX_STREAMS:
-        raise RegistrationError("maxStreams must be a whole number from 1 to 1000 (MAX_STREAMS of the sidecar)")
-    capabilities = asked.get("capabilities", [REQUIRED_CAPABILITY])
+    if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= MAX_STREAMS:
+        raise RegistrationError(
+            f"maxStreams must be a whole number from 1 to {MAX_STREAMS} (MAX_STREAMS of the sidecar)"
+        )
+    capabilities = asked.get("capabilities", [FINGERPRINTING])
     if not isinstance(capabilities, list) or not all(
         isinstance(c, str) and _CAPABILITY.fullmatch(c) for c in capabilities
     ):
         raise RegistrationError("capabilities must be a list of words of letters, digits, '_', '.' and '-'")
-    if REQUIRED_CAPABILITY not in capabilities:
-        raise RegistrationError(f"capabilities must contain {REQUIRED_CAPABILITY} (CAPABILITIES of the sidecar)")
+    if FINGERPRINTING not in capabilities:
+        raise RegistrationError(f"capabilities must contain {FINGERPRINTING} (CAPABILITIES of the sidecar)")
     location = asked.get("location") or ""
     if not isinstance(location, str) or len(location) > 63 or not location.isprintable():
         raise RegistrationError(

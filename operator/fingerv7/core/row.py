@@ -18,6 +18,7 @@ from types import MappingProxyType
 from typing import Any, Final
 from uuid import UUID
 
+from fingerv7.contract import CAPABILITY_PATTERN, MAX_STREAMS
 from fingerv7.core.model import Stream
 from fingerv7.core.size import stream_size
 
@@ -29,7 +30,7 @@ ID_LIMIT: Final = 253
 METADATA_LIMIT: Final = 16
 LOCATION_LIMIT: Final = 63
 CAPABILITIES_LIMIT: Final = 16
-WEIGHT_LIMIT: Final = 1000
+WEIGHT_LIMIT: Final = MAX_STREAMS
 
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 _ABSENT: Final = object()
@@ -40,7 +41,7 @@ _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 _HOST: Final = r"(?:[^/?#\s\\@:\[\]]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?(?:[/?#]|\Z)"
 _URL: Final = re.compile(rf"(?i:https?)://{_HOST}")
 _URL_WITH_USER: Final = re.compile(rf"(?i:https?)://[^/?#\s\\]*@{_HOST}")
-_CAPABILITY: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
+_CAPABILITY: Final = re.compile(CAPABILITY_PATTERN)
 _DECODER: Final = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
 """Built once, and numbers stay as they are written: 1.10 is not 1.1 to whoever wrote it."""
 _WHOLE_NUMBER: Final = re.compile(r"\+?([0-9]{1,9})(?:\.0*)?")

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from fingerv7.adapters.kube.errors import ApiError, Conflict, KubeError, NotFound
+from fingerv7.adapters.kube.objects import finalizer_patch
 from fingerv7.adapters.kube.resources import SECRETS, STREAMPOOLS
 from fingerv7.adapters.postgres.errors import Reason, SecretError
 from fingerv7.adapters.postgres.source import PostgresSource
@@ -172,12 +173,8 @@ class _Runner:
         path = STREAMPOOLS.path(namespace, name)
         try:
             raw = await self._api.get(path)
-            others = [f for f in raw["metadata"].get("finalizers", []) if f != FINALIZER]
-            patch = {
-                "resourceVersion": raw["metadata"]["resourceVersion"],
-                "finalizers": [*others, FINALIZER] if present else others,
-            }
-            await self._api.merge_patch(path, {"metadata": patch})
+            if raw["metadata"]["uid"] == self.uid:
+                await self._api.merge_patch(path, finalizer_patch(raw, present=present))
         except (Conflict, NotFound):
             pass
         except KubeError as error:

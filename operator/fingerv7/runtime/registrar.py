@@ -11,7 +11,7 @@ import logging
 from typing import Any
 
 from fingerv7.adapters.kube.errors import Conflict, KubeError, NotFound
-from fingerv7.adapters.kube.objects import CREATED_BY, CREATED_BY_OPERATOR
+from fingerv7.adapters.kube.objects import CREATED_BY, CREATED_BY_OPERATOR, finalizer_patch
 from fingerv7.adapters.kube.resources import FINGERWORKERS, LEASES
 from fingerv7.contract import FINALIZER, POOL_LABEL
 from fingerv7.core.model import Lease, Worker
@@ -120,19 +120,13 @@ class Registrar:
         raw = await self._api.get(path)
         if raw["metadata"]["uid"] != worker.uid:
             return
-        others = [f for f in raw["metadata"].get("finalizers", []) if f != FINALIZER]
-        patch = {
-            "metadata": {
-                "resourceVersion": raw["metadata"]["resourceVersion"],
-                "finalizers": [*others, FINALIZER] if present else others,
-            }
-        }
         if not present and int(raw["metadata"]["resourceVersion"]) != worker.resource_version:
             # Decided on an older state: look again before giving up the last hold on what may still run.
             self._fleet.put_worker(raw)
             return
+        patch = finalizer_patch(raw, present=present)
         stored = await self._api.merge_patch(path, patch)
-        if present or others:
+        if patch["metadata"]["finalizers"]:
             self._fleet.put_worker(stored)
         else:
             self._fleet.workers.forget((self._namespace, worker.name), worker.uid)

@@ -11,6 +11,7 @@ from fingerv7.api.rules import TIMES
 from fingerv7.api.streampool import Liveness, Strategy, StreamPool
 from fingerv7.contract import Timing, format_duration
 from fingerv7.core.planner import model
+from fingerv7.core.status import liveness_status
 
 SOURCE = {"postgres": {"secretRef": {"name": "streams-db"}, "table": "public.streams"}}
 
@@ -199,7 +200,9 @@ def test_the_rules_of_the_crd_and_of_the_contract_agree(takeover, renew, request
 def test_derived_times_always_keep_the_rules(takeover):
     liveness = Liveness(takeover_after=format_duration(takeover))
     assert liveness.timing().violations() == []
-    assert WorkerTimes.of(liveness.timing()).timing() == liveness.timing()
+    told = liveness_status(liveness.timing())
+    assert WorkerTimes.parse(told).dump() == told
+    assert Liveness.parse(told).timing() == liveness.timing()
 
 
 # --- names ------------------------------------------------------------------------------------------------

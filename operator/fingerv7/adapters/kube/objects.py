@@ -70,6 +70,17 @@ def _is_tampered(uid: str, stored: Mapping[str, Any]) -> bool:
     return bool(stored["hash"] != assignment_hash(uid, int(stored.get("epoch", 0)), streams))
 
 
+def finalizer_patch(raw: Json, *, present: bool) -> Json:
+    """The merge patch that sets or removes our finalizer on the object as it was read, and on no later state."""
+    others = [each for each in raw["metadata"].get("finalizers", []) if each != FINALIZER]
+    return {
+        "metadata": {
+            "resourceVersion": raw["metadata"]["resourceVersion"],
+            "finalizers": [*others, FINALIZER] if present else others,
+        }
+    }
+
+
 def assignment_from_json(raw: Mapping[str, Any]) -> Assignment:
     """`status.assignment`. Of an id that a stranger listed twice, the entry with the newer token counts."""
     grants: dict[str, Grant] = {}

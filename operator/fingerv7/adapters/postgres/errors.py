@@ -6,26 +6,9 @@ StreamPool's status, so nothing of the Secret but host, port, database and user 
 
 from __future__ import annotations
 
-from enum import StrEnum
+from fingerv7.api.conditions import SourceReachable
 
-
-class Reason(StrEnum):
-    """Reasons of the condition `SourceReachable`."""
-
-    REACHABLE = "Reachable"
-    SECRET_NOT_FOUND = "SecretNotFound"  # noqa: S105 - a word for people
-    SECRET_KEY_MISSING = "SecretKeyMissing"  # noqa: S105 - a word for people
-    SECRET_INVALID = "SecretInvalid"  # noqa: S105 - a word for people
-    AUTHENTICATION_FAILED = "AuthenticationFailed"
-    UNREACHABLE = "Unreachable"
-    TLS_FAILED = "TlsFailed"
-    DATABASE_MISSING = "DatabaseMissing"
-    TABLE_MISSING = "TableMissing"
-    COLUMN_MISSING = "ColumnMissing"
-    PERMISSION_DENIED = "PermissionDenied"
-    TIMEOUT = "Timeout"
-    QUERY_FAILED = "QueryFailed"
-    INVALID_DATA = "InvalidData"
+Reason = SourceReachable
 
 
 class SourceError(Exception):
