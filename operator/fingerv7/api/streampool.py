@@ -145,6 +145,10 @@ class Rotation(Model):
     """Each stream changes its worker once in this time, spread over all of it and within `maxMovesPerRoundPercent`,
     as far as the loads stay even."""
 
+    @property
+    def every_ms(self) -> int:
+        return parse_duration(self.every)
+
 
 class Pin(Model):
     """A stream that only one worker may have."""

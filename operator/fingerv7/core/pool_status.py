@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from fingerv7.contract import APPROVE
 from fingerv7.core.status import Condition
 
 Json = dict[str, Any]
@@ -60,6 +61,9 @@ class PoolView:
     held_streams: int = 0
     release_in_s: float = 0.0
     last_rebalance: Mapping[str, Any] = field(default_factory=dict)
+    mode: str = "Auto"
+    proposal: Mapping[str, Any] | None = None
+    """As the status shows it."""
 
 
 def pool_status(view: PoolView) -> Json:
@@ -147,11 +151,24 @@ def _changed(source: SourceView) -> Condition:
 def _balanced(view: PoolView) -> Condition:
     if not view.ready:
         return Condition("Balanced", False, "NoReadyWorkers", "")
+    imbalance = f"imbalance {view.imbalance_percent:.0f} %"
+    if view.proposal:
+        # Turns of rotation and ways home are proposed also where the loads are even.
+        imbalance += (
+            f"; proposal {view.proposal['id']} would leave {view.proposal['imbalanceAfter']} %, "
+            f"moves: {view.proposal['moves']}"
+        )
+        if view.mode == "Manual":
+            imbalance += f"; the annotation {APPROVE}={view.proposal['id']} approves it"
     if view.balanced:
-        return Condition("Balanced", True, "Balanced", f"imbalance {view.imbalance_percent:.0f} %")
+        return Condition("Balanced", True, "Balanced", imbalance)
+    if view.proposal:
+        return Condition(
+            "Balanced", False, "AwaitingApproval" if view.mode == "Manual" else "AdvisoryOnly", imbalance
+        )
     if view.cooling_down:
-        return Condition("Balanced", False, "CoolingDown", f"imbalance {view.imbalance_percent:.0f} %; cooldown runs")
-    return Condition("Balanced", False, "Imbalanced", f"imbalance {view.imbalance_percent:.0f} %")
+        return Condition("Balanced", False, "CoolingDown", f"{imbalance}; cooldown runs")
+    return Condition("Balanced", False, "Imbalanced", imbalance)
 
 
 def _capacity(view: PoolView, reasons: Mapping[str, int]) -> Condition:

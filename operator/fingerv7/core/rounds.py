@@ -7,97 +7,22 @@ act (it gives everybody a fresh T), never less safe.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from functools import partial
+from types import MappingProxyType
 
-from fingerv7.contract import Timing
-from fingerv7.core.doubt import Claims, Doubts
-from fingerv7.core.handover import NOT_PROVEN, Action, Holder, Wanted, Write, step
-from fingerv7.core.liveness import Health, Observation, Verdict, judge, takeover_after_s
-from fingerv7.core.model import Assignment, Grant, Lease, Stream, Token, Worker
-from fingerv7.core.planner import Candidate, Plan, Policy, plan
+from fingerv7.core.approval import Answer, Proposal
+from fingerv7.core.handover import NOT_PROVEN, Holder, Wanted, Write, step
+from fingerv7.core.liveness import Health, Verdict, judge, takeover_after_s
+from fingerv7.core.model import Lease, Stream, Token, Worker
+from fingerv7.core.planner import Plan
+from fingerv7.core.planning import NO_PLAN, Planned, plan_round, reasons
 from fingerv7.core.standing import Facts, Standing, standing
-from fingerv7.core.takeover import Deaths, MassFailure, Takeovers
+from fingerv7.core.world import Memory, Rules, World
 
-BALANCING = frozenset({"Imbalance", "NewWorker"})
-"""Triggers of moves that nobody needs; they are what the cooldown is for."""
-NO_PLAN = Plan(
-    target={},
-    moves=(),
-    unplaced=(),
-    imbalance_before_percent=0.0,
-    imbalance_after_percent=0.0,
-    balanced=True,
-    lower_bound=0,
-)
+_NOTHING: Mapping[str, Stream] = MappingProxyType({})
 
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """The pool's spec, as far as a round needs it."""
-
-    timing: Timing
-    warning_after_ms: int
-    mass_failure: MassFailure
-    policy: Policy
-    cooldown_s: float
-    drain_timeout_s: float
-    paused: bool = False
-    deleting: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """Everything that one round looks at, by worker name where it is by worker."""
-
-    workers: Mapping[str, Worker]
-    leases: Mapping[str, Lease]
-    """Leases of these workers, whatever their label says, and Leases that carry the pool's label."""
-    observations: Mapping[str, Observation]
-    unknown: Mapping[str, Assignment]
-    proven: Mapping[str, int]
-    """Up to which epoch a direct read of its Lease has proven that a worker stopped."""
-    confirmed: AbstractSet[str]
-    """Workers whose silence a direct read of their Lease has confirmed: the watch is not what is silent."""
-    unreadable: AbstractSet[str]
-    """FingerWorkers of the namespace that cannot be understood: who knows what they hold."""
-    catalog: Mapping[str, Stream] | None
-    """None while the source was never read: what is held stays in force."""
-    rules: Rules
-    leader_epoch: int
-    barrier_passed: bool
-
-
-@dataclass(slots=True)
-class Memory:
-    """What a leader remembers from round to round. Times are seconds, monotonic."""
-
-    takeovers: Takeovers = field(default_factory=Takeovers)
-    deaths: Deaths = field(default_factory=Deaths)
-    intended: dict[str, str] = field(default_factory=dict)
-    """Stream → worker, for streams on their way: a hand-over that has begun counts as done."""
-    triggers: dict[str, str] = field(default_factory=dict)
-    """Stream → why it is on its way, to be told again when it arrives."""
-    doubts: Doubts = field(default_factory=Doubts)
-    claims: Claims = field(default_factory=Claims)
-    behind: dict[str, float] = field(default_factory=dict)
-    """UID → since when a live worker has not confirmed what is assigned to it."""
-    draining: dict[str, float] = field(default_factory=dict)
-    """Worker → since when it drains."""
-    first_accept: float | None = None
-    seen_held: dict[str, Stream] = field(default_factory=dict)
-    """While the source was never read: all that was ever held, also what a dead worker is being relieved of."""
-    last_balance: float | None = None
-
-    def accepted(self, write: Write, now: float) -> None:
-        """A write was stored."""
-        for change in write.changes:
-            if change.action is Action.CLEAR:
-                self.doubts.vouched.add(change.stream)
-            elif change.action is Action.GRANT:
-                self.doubts.vouched.discard(change.stream)
-                self.deaths.granted(write.worker, change.stream, now)
+__all__ = ["Decision", "Memory", "Rules", "World", "decide", "held_catalog"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +30,8 @@ class Decision:
     """What a round came to."""
 
     writes: list[Write]
+    now: float
+    """When this was decided, monotonic."""
     facts: Mapping[str, Facts]
     standings: Mapping[str, Standing]
     health: Mapping[str, Health]
@@ -114,6 +41,10 @@ class Decision:
     to_confirm: list[str]
     """Silent workers whose Lease is to be read directly before they are taken over."""
     newly_taken: frozenset[str]
+    taken: frozenset[str]
+    """All workers that are taken over as of now."""
+    held_since: float | None
+    """Since when the brake on mass failure holds."""
     plan: Plan = NO_PLAN
     unassigned: Sequence[tuple[str, str]] = ()
     """Stream and reason, for every stream of the catalog that nobody was given."""
@@ -121,6 +52,19 @@ class Decision:
     """Workers whose Lease is to be read directly, each with its T."""
     balances: bool = False
     """Whether the writes begin a round of balancing moves."""
+    cooling_down: bool = False
+    proposal: Proposal | None = None
+    """Moves for balance that wait for consent."""
+    judged: bool = False
+    """Whether `proposal` is the present truth; else what was shown last stays."""
+    answer: Answer | None = None
+    """To an approval that was asked for."""
+    rebalanced: Plan | None = None
+    """The plan that answers a request for balance."""
+    scores: Mapping[str, int] = field(default_factory=dict)
+    """Worker → performance score; empty where the strategy looks at none."""
+    rotated_through_s: float | None = None
+    """Up to when turns of rotation were had, in seconds since the epoch."""
 
 
 def decide(world: World, memory: Memory, *, now: float, next_token: Callable[[], Token]) -> Decision:
@@ -173,6 +117,7 @@ def decide(world: World, memory: Memory, *, now: float, next_token: Callable[[],
     catalog = _catalog(world, memory, now)
     decided = partial(
         Decision,
+        now=now,
         facts=facts,
         standings=standings,
         health=health,
@@ -180,6 +125,8 @@ def decide(world: World, memory: Memory, *, now: float, next_token: Callable[[],
         disbelieved=memory.claims.open,
         to_confirm=memory.takeovers.unconfirmed,
         newly_taken=newly_taken,
+        taken=taken,
+        held_since=memory.takeovers.held_since,
     )
 
     if not world.barrier_passed:
@@ -200,36 +147,60 @@ def decide(world: World, memory: Memory, *, now: float, next_token: Callable[[],
         # Whoever has not confirmed what it was given last gets nothing that is well where it is.
         or any(standings[n].accepts and h.free_through < h.worker.assignment.epoch for n, h in holders.items())
     )
-    cooled = memory.last_balance is None or now - memory.last_balance >= rules.cooldown_s
-    may_balance = settled and cooled and not rules.paused and not rules.deleting
-    planned = _plan(world, memory, standings, catalog, may_balance=may_balance)
-    unplaced = {u.stream: u.reason for u in planned.unplaced}
-    moving = {move.stream: str(move.trigger) for move in planned.moves}
-    reasons = {**unplaced, **moving, **memory.triggers}
-    reasons.update(dict.fromkeys(memory.deaths.poison(now), "SuspectedPoison"))
-
-    writes = step(
-        holders,
-        Wanted(catalog, planned.target, reasons),
-        leader_epoch=world.leader_epoch,
-        next_token=next_token,
-        may_grant=lambda i: not world.unreadable and memory.doubts.may_grant(i),
-    )
-    balances = any(move.trigger in BALANCING for move in planned.moves) and bool(writes)
-    memory.intended = _intentions(world, memory, planned)
-    memory.triggers = {i: reasons.get(i) or "NewStream" for i in memory.intended}
+    planned = plan_round(world, memory, standings, catalog, settled=settled, now=now)
+    outcome, poison = planned.outcome, memory.deaths.poison(now)
+    why = reasons(outcome, memory, poison)
+    writes = _step(world, memory, holders, planned, catalog, why, next_token)
+    memory.intended = outcome.intended
+    memory.triggers = {i: why.get(i) or "NewStream" for i in memory.intended}
     return decided(
         writes,
-        plan=planned,
-        unassigned=_unassigned(world, memory, catalog, unplaced, now),
+        plan=outcome.plan,
+        unassigned=[*outcome.missing, *((i, "SuspectedPoison") for i in sorted(poison))],
         to_probe=[
             (worker, facts[name].takeover_s)
             for name, worker in sorted(world.workers.items())
             if standings[name].stop
             and any(e > holders[name].free_through for e in worker.assignment.revoking.values())
         ],
-        balances=balances,
+        balances=outcome.balances and bool(writes),
+        cooling_down=memory.last_balance is not None and now - memory.last_balance < rules.cooldown_s,
+        proposal=planned.proposal,
+        judged=planned.judged,
+        answer=planned.answer,
+        rebalanced=planned.rebalanced,
+        scores=planned.scores,
+        rotated_through_s=memory.rota.through_s if rules.rotation_s is not None else None,
     )
+
+
+def _step(
+    world: World,
+    memory: Memory,
+    holders: Mapping[str, Holder],
+    planned: Planned,
+    catalog: Mapping[str, Stream],
+    why: Mapping[str, str],
+    next_token: Callable[[], Token],
+) -> list[Write]:
+    """The protocol's writes. Where it had none for the same facts a moment ago, it is not asked again."""
+    doubts, outcome = memory.doubts, planned.outcome
+    facts = [
+        outcome,
+        *((h.free_through, h.claimed_epoch, h.accepts, h.keeps_unplaced, h.stop_reason) for h in holders.values()),
+    ]
+    calm = not (world.unknown or world.unreadable or doubts.doubtful or doubts.ghosts)
+    if calm and planned.unchanged and memory.still == facts:
+        return []
+    writes = step(
+        holders,
+        Wanted(catalog, outcome.plan.target, why),
+        leader_epoch=world.leader_epoch,
+        next_token=next_token,
+        may_grant=lambda i: not world.unreadable and doubts.may_grant(i),
+    )
+    memory.still = facts if calm and not writes else None
+    return writes
 
 
 def _forget_gone(memory: Memory, workers: Mapping[str, Worker]) -> None:
@@ -259,12 +230,20 @@ def held_catalog(workers: Iterable[Worker]) -> dict[str, Stream]:
 
 def _catalog(world: World, memory: Memory, now: float) -> Mapping[str, Stream]:
     if world.rules.deleting:
-        return {}
+        return _NOTHING
     if world.catalog is None:
-        memory.seen_held.update(held_catalog(world.workers.values()))
+        seen = {**memory.seen_held, **held_catalog(world.workers.values())}
+        if seen != memory.seen_held:
+            memory.seen_held = seen
     catalog = memory.seen_held if world.catalog is None else world.catalog
     poison = memory.deaths.poison(now)
-    return {i: stream for i, stream in catalog.items() if i not in poison} if poison else catalog
+    if not poison:
+        return catalog
+    known = memory.served
+    if known is None or known[0] is not catalog or known[1] != poison:
+        served = {i: stream for i, stream in catalog.items() if i not in poison}
+        known = memory.served = (catalog, poison, served)
+    return known[2]
 
 
 def _holders(world: World, memory: Memory, standings: Mapping[str, Standing], now: float) -> dict[str, Holder]:
@@ -302,80 +281,3 @@ def _cold_start(world: World, memory: Memory, standings: Mapping[str, Standing],
     if memory.first_accept is None:
         memory.first_accept = now
     return (now - memory.first_accept) * 1000 < min(world.rules.timing.renew_interval_ms, 5_000)
-
-
-def _plan(
-    world: World,
-    memory: Memory,
-    standings: Mapping[str, Standing],
-    catalog: Mapping[str, Stream],
-    *,
-    may_balance: bool,
-) -> Plan:
-    candidates = {
-        name: Candidate(
-            name=name,
-            max_streams=worker.max_streams,
-            capabilities=worker.capabilities,
-            location=worker.location,
-            eligible=standings[name].accepts,
-            # A paused pool begins no drain; what a dead worker held is still given away.
-            keeps=standings[name].keeps or (world.rules.paused and not standings[name].stop),
-        )
-        for name, worker in world.workers.items()
-    }
-    policy = world.rules.policy
-    return plan(
-        catalog,
-        candidates,
-        _current(world, memory, standings),
-        Policy(
-            policy.imbalance_threshold_percent,
-            policy.max_stream_difference,
-            policy.max_moves_per_round_percent,
-            may_balance,
-        ),
-    )
-
-
-def _current(world: World, memory: Memory, standings: Mapping[str, Standing]) -> dict[str, str]:
-    """Stream → the worker that has it, or is about to get it, or may have it back."""
-    current = {i: name for i, name in memory.intended.items() if name in standings and standings[name].accepts}
-    tokens: dict[str, Grant] = {}
-    for name, worker in sorted(world.workers.items()):
-        if standings[name].accepts:
-            for i in worker.assignment.revoking:
-                current.setdefault(i, name)
-    for name, worker in sorted(world.workers.items()):
-        for i, grant in worker.assignment.grants.items():
-            if i not in tokens or grant.token > tokens[i].token:
-                tokens[i] = grant
-                current[i] = name
-    return current
-
-
-def _intentions(world: World, memory: Memory, planned: Plan) -> dict[str, str]:
-    """Where streams are going that are not there yet, so that the next round does not think again."""
-    intended = {}
-    for name, worker in world.workers.items():
-        for i in worker.assignment.grants:
-            if planned.target.get(i, name) != name:
-                intended[i] = planned.target[i]
-        for i in worker.assignment.revoking:
-            if i in planned.target:
-                intended[i] = planned.target[i]
-    granted = {i for worker in world.workers.values() for i in worker.assignment.grants}
-    for i in memory.intended.keys() - granted:
-        if i in planned.target:
-            intended[i] = planned.target[i]
-    return intended
-
-
-def _unassigned(
-    world: World, memory: Memory, catalog: Mapping[str, Stream], unplaced: Mapping[str, str], now: float
-) -> list[tuple[str, str]]:
-    granted = {i for worker in world.workers.values() for i in worker.assignment.grants}
-    # Whatever has a place and is not there yet waits for its last holder, or for the one that may run anything.
-    found = [(i, unplaced.get(i, "HandoverPending")) for i in sorted(catalog.keys() - granted)]
-    found += [(i, "SuspectedPoison") for i in sorted(memory.deaths.poison(now))]
-    return found

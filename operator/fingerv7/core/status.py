@@ -35,10 +35,13 @@ class Condition:
     message: str
 
 
-def worker_status(facts: Facts, standing: Standing, *, share: int | None, timing: Timing) -> Json:
+def worker_status(
+    facts: Facts, standing: Standing, *, share: int | None, timing: Timing, score: int | None = None
+) -> Json:
     """The derived part of a FingerWorker's status, conditions without times.
 
-    `share` is the number of streams that the plan wants on it, None where there is no plan yet.
+    `share` is the number of streams that the plan wants on it, None where there is no plan yet; `score` the
+    performance score that the plan uses, if any.
     """
     worker, lease = facts.worker, facts.lease
     applied = lease.acknowledged_epoch(worker) if lease else None
@@ -57,6 +60,8 @@ def worker_status(facts: Facts, standing: Standing, *, share: int | None, timing
     report = parse_report(lease.report if lease else "")
     if report:
         status["report"] = report
+    if score is not None or "performanceScorePercent" in worker.status:
+        status["performanceScorePercent"] = score  # null takes it out
     status["conditions"] = [
         _ready(facts, standing, status["phase"]),
         _applied(facts, applied),
@@ -182,6 +187,18 @@ def dated(conditions: list[Condition], stored: object, *, generation: int, now: 
             }
         )
     return written
+
+
+def replacing(status: Mapping[str, Any], stored: Mapping[str, Any]) -> Json:
+    """A merge patch after which each object in `status` is exactly that, with nothing left standing in it."""
+    return {key: _exactly(value, stored.get(key)) for key, value in status.items()}
+
+
+def _exactly(value: Any, stored: Any) -> Any:
+    if not isinstance(value, Mapping) or not isinstance(stored, Mapping):
+        return value
+    gone = dict.fromkeys(stored.keys() - value.keys())
+    return {**gone, **{key: _exactly(child, stored.get(key)) for key, child in value.items()}}
 
 
 def significant(status: Json) -> Json:

@@ -1,4 +1,4 @@
-"""The two clocks of a process, as values that a simulation can replace."""
+"""The clocks of a process, as values that a simulation can replace."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 
-def utc_timestamp() -> str:
-    """Now, as `metav1.Time` writes it."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def utc_timestamp(at_s: float | None = None) -> str:
+    """Now, or seconds since the epoch, as `metav1.Time` writes it."""
+    at = datetime.now(UTC) if at_s is None else datetime.fromtimestamp(at_s, UTC)
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def seconds_since(timestamp: str) -> float:
@@ -28,3 +29,5 @@ class Clocks:
     monotonic: Callable[[], float] = time.monotonic
     timestamp: Callable[[], str] = utc_timestamp
     since: Callable[[str], float] = seconds_since
+    wall: Callable[[], float] = time.time
+    """Seconds since the epoch; it may jump."""

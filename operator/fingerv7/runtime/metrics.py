@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from fingerv7.runtime.fleet import PoolKey
 
@@ -17,6 +18,7 @@ _COUNTS = {
     "workers": "FingerWorkers of the pool",
     "readyWorkers": "FingerWorkers that are alive",
     "capacity": "Streams that the ready workers may have together",
+    "imbalancePercent": "How far the most uneven worker's load is from the mean load",
 }
 _CONDITIONS = ("Ready", "SourceReachable", "SourceChanged", "SourceShared", "Balanced", "TakeoverHeld")
 
@@ -36,6 +38,19 @@ class Metrics:
         self._takeovers = Counter(
             "fingerv7_pool_takeovers", "Workers whose streams were given to others", _POOL, registry=self.registry
         )
+        self._moves = Counter(
+            "fingerv7_pool_moves", "Moves begun, for each reason", (*_POOL, "reason"), registry=self.registry
+        )
+        self._proposed = Gauge(
+            "fingerv7_pool_proposed_moves", "Moves of the proposal that waits", _POOL, registry=self.registry
+        )
+        self._deciding = Histogram(
+            "fingerv7_pool_decision_seconds",
+            "How long it takes to decide a round",
+            _POOL,
+            registry=self.registry,
+            buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0),
+        )
         self._counts = {
             field: Gauge(f"fingerv7_pool_{_snake(field)}", text, _POOL, registry=self.registry)
             for field, text in _COUNTS.items()
@@ -47,19 +62,27 @@ class Metrics:
     def took_over(self, pool: PoolKey) -> None:
         self._takeovers.labels(*pool).inc()
 
+    def moved(self, pool: PoolKey, reasons: Mapping[str, int]) -> None:
+        for reason, count in reasons.items():
+            self._moves.labels(*pool, reason).inc(count)
+
+    def decided(self, pool: PoolKey, seconds: float) -> None:
+        self._deciding.labels(*pool).observe(seconds)
+
     def show(self, pool: PoolKey, status: dict[str, Any]) -> None:
         """The figures of a StreamPool's status."""
         for field, gauge in self._counts.items():
             gauge.labels(*pool).set(status[field])
+        self._proposed.labels(*pool).set(status["proposal"]["moves"] if status.get("proposal") else 0)
         for condition in status["conditions"]:
             if condition["type"] in _CONDITIONS:
                 self._condition.labels(*pool, condition["type"]).set(condition["status"] == "True")
 
     def forget(self, pool: PoolKey) -> None:
         """A pool that is gone has no figures."""
-        for metric in (*self._counts.values(), self._takeovers):
+        own = (self._takeovers, self._moves, self._proposed, self._deciding, self._condition)
+        for metric in (*self._counts.values(), *own):
             metric.remove_by_labels(dict(zip(_POOL, pool, strict=True)))
-        self._condition.remove_by_labels(dict(zip(_POOL, pool, strict=True)))
 
     def text(self) -> bytes:
         """The exposition format of Prometheus."""

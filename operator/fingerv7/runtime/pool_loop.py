@@ -8,24 +8,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
+import math
 from collections.abc import Coroutine
 from typing import Any
 
 from fingerv7.adapters.postgres.source import SourceState
 from fingerv7.api.streampool import Registration, StreamPool
 from fingerv7.core.catalog import Snapshot
-from fingerv7.core.planner import Policy
-from fingerv7.core.rounds import BALANCING, Decision, Memory, Rules, World, decide, held_catalog
-from fingerv7.core.takeover import MassFailure
+from fingerv7.core.planner.model import BALANCING
+from fingerv7.core.rounds import Decision, Memory, World, decide, held_catalog
 from fingerv7.runtime.catalog import PoolCatalog
 from fingerv7.runtime.clocks import Clocks
+from fingerv7.runtime.consent import Consent
 from fingerv7.runtime.fleet import PoolKey
 from fingerv7.runtime.office import AT_ONCE, Office
 from fingerv7.runtime.prober import Prober
 from fingerv7.runtime.publisher import Publisher
 from fingerv7.runtime.registrar import Registrar
 from fingerv7.runtime.reporter import Reporter
+from fingerv7.runtime.rules import rules_of
 from fingerv7.runtime.term import SupersededError
 
 log = logging.getLogger(__name__)
@@ -35,13 +38,19 @@ RESYNC_S = 0.5
 TICK_S = 0.25
 """How soon a silent worker's deadline is looked at again."""
 ERROR_PAUSE_S = 1.0
+LARGE = 5_000
+"""A round of more streams is decided in a thread: it may take longer than a heartbeat may wait."""
 
 
-def _remembered(pool: StreamPool, clocks: Clocks) -> Memory:
-    """A cooldown that began under another leader goes on."""
-    memory, last = Memory(), pool.status.last_rebalance
-    if last and last.reason in BALANCING:
-        memory.last_balance = clocks.monotonic() - max(0.0, clocks.since(last.time))
+def _remembered(pool: StreamPool, clocks: Clocks, consent: Consent) -> Memory:
+    """A cooldown that began under another leader goes on, and so do rotation and a proposal."""
+    memory, last, rotated = Memory(), pool.status.last_rebalance, pool.status.rotated_through
+    balanced = (last.balanced_time or (last.time if last.reason in BALANCING else None)) if last else None
+    if balanced:
+        memory.last_balance = clocks.monotonic() - max(0.0, clocks.since(balanced))
+    if rotated and (ago_s := clocks.since(rotated)) != math.inf:
+        memory.rota.through_s = clocks.wall() - ago_s
+    memory.proposed = consent.shows_proposal
     return memory
 
 
@@ -56,7 +65,10 @@ class PoolLoop:
         self._term = office.term
         self._clocks = office.clocks
         self._metrics = office.metrics
-        self._memory = _remembered(pool, office.clocks)
+        self._consent = Consent(pool)
+        self._memory = _remembered(pool, office.clocks, self._consent)
+        """Touched by rounds only, of which there is one at a time: a round may be decided in a thread."""
+        self._rules = rules_of(pool)
         self._publisher = Publisher(office, namespace=namespace)
         self._prober = Prober(office, namespace=namespace)
         self._registrar = Registrar(office, namespace=namespace)
@@ -75,6 +87,8 @@ class PoolLoop:
     def update(self, pool: StreamPool) -> None:
         """A newer state of the StreamPool."""
         self.pool = pool
+        self._rules = rules_of(pool)
+        self._consent.look(pool)
         self._judge_source(counts=False)
         self.wake()
 
@@ -127,8 +141,7 @@ class PoolLoop:
             world = self._gather()
         self._prober.forget_gone(world.workers.keys())
         self._publisher.forget_gone()
-        now = self._clocks.monotonic()
-        decision = decide(world, self._memory, now=now, next_token=self._term.next_token)
+        decision = await self._decide(world)
         self._tell(world, decision)
         accepted = await self._publisher.publish(
             decision.writes, world.workers, self._reporter.with_assignment(world.rules.timing)
@@ -138,16 +151,29 @@ class PoolLoop:
             self._memory.accepted(write, now)
             if worker := world.workers.get(write.worker):
                 await self._reporter.double_held(worker, write)
-        if decision.balances and len(accepted) >= len(decision.writes):
+        complete = len(accepted) >= len(decision.writes)
+        if decision.balances and complete:
             # Otherwise some of the moves were not begun: the next round asks for them again.
-            self._memory.last_balance = now
+            moved = [move.stream for move in decision.plan.moves]
+            self._memory.balanced(world.workers, moved, world.rules, now)
         if accepted:
-            self._reporter.moved(decision)
+            self._reporter.moved(self.pool, decision)
+        self._consent.decided(decision, world.asked, complete=complete, timestamp=self._clocks.timestamp())
         confirmed = await self._prober.confirm(world.workers[name] for name in decision.to_confirm)
         proven = await self._prober.probe(decision.to_probe, decision.disbelieved)
         moving = bool(accepted) or confirmed or proven
         self._do_chores(world, decision, moving=moving)
         return 0.0 if moving else self._patience(world, decision)
+
+    async def _decide(self, world: World) -> Decision:
+        """The decision, beside the event loop where it may take long. Everything that it reads is the world's own."""
+        now = self._clocks.monotonic()
+        work = functools.partial(decide, world, self._memory, now=now, next_token=self._term.next_token)
+        held = sum(len(worker.assignment.grants) for worker in world.workers.values())
+        is_large = max(held, len(world.catalog or ())) > LARGE
+        decision = await asyncio.to_thread(work) if is_large else work()
+        self._metrics.decided(self.key, self._clocks.monotonic() - now)
+        return decision
 
     def _do_chores(self, world: World, decision: Decision, *, moving: bool) -> None:
         """Everything that no stream waits for, beside the rounds, so that none of it ever delays one."""
@@ -161,7 +187,7 @@ class PoolLoop:
         await self._tend(world, decision)
         if not moving:
             # Shown when the round has settled: a status in between would be rewritten within milliseconds.
-            await self._reporter.show(self.pool, world, decision, memory=self._memory, catalog=self._catalog)
+            await self._reporter.show(self.pool, world, decision, consent=self._consent, catalog=self._catalog)
 
     def _tell(self, world: World, decision: Decision) -> None:
         """The log lines that no write of ours tells: takeovers, and acknowledgements by the workers."""
@@ -217,7 +243,9 @@ class PoolLoop:
             unknown=unknown,
             proven={name: self._prober.proven_epoch(worker) for name, worker in workers.items()},
             catalog=self._catalog.in_force,
-            rules=self._rules(),
+            rules=self._rules,
+            asked=self._consent.asked,
+            wall_s=self._clocks.wall(),
             leader_epoch=self._term.leader_epoch,
             barrier_passed=self._barrier_passed,
             confirmed=self._prober.confirmed(),
@@ -227,26 +255,6 @@ class PoolLoop:
     def _judge_source(self, *, counts: bool) -> None:
         if self._barrier_passed:
             self._catalog.judge(self.pool, held_catalog(self._fleet.workers_of(self.key).values()), counts=counts)
-
-    def _rules(self) -> Rules:
-        spec = self.pool.spec
-        balancing, liveness = spec.balancing, spec.liveness
-        return Rules(
-            timing=liveness.timing(),
-            warning_after_ms=liveness.warning_after_ms,
-            mass_failure=MassFailure(
-                liveness.mass_failure.threshold_percent, liveness.mass_failure.max_hold_ms / 1000
-            ),
-            policy=Policy(
-                imbalance_threshold_percent=balancing.imbalance_threshold_percent,
-                max_stream_difference=balancing.max_stream_difference,
-                max_moves_per_round_percent=balancing.max_moves_per_round_percent,
-            ),
-            cooldown_s=balancing.cooldown_ms / 1000,
-            drain_timeout_s=spec.drain_timeout_ms / 1000,
-            paused=spec.paused,
-            deleting=self.pool.metadata.deletion_timestamp is not None,
-        )
 
     async def _tend(self, world: World, decision: Decision) -> None:
         """Leases, finalizers, registrations and removals; of thousands of new workers, a portion a round."""

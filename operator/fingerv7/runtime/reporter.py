@@ -22,9 +22,11 @@ from fingerv7.core.handover import Write
 from fingerv7.core.liveness import Verdict
 from fingerv7.core.model import Assignment, Worker
 from fingerv7.core.pool_status import PoolView, SourceView, pool_status
-from fingerv7.core.rounds import Decision, Memory, World
-from fingerv7.core.status import assigned_status, dated, liveness_status, significant, worker_status
+from fingerv7.core.rounds import Decision, World
+from fingerv7.core.status import assigned_status, dated, liveness_status, replacing, significant, worker_status
 from fingerv7.runtime.catalog import PoolCatalog
+from fingerv7.runtime.clocks import utc_timestamp
+from fingerv7.runtime.consent import Consent
 from fingerv7.runtime.fleet import PoolKey
 from fingerv7.runtime.office import AT_ONCE, Office
 from fingerv7.runtime.publisher import Publisher
@@ -72,13 +74,24 @@ class Reporter:
         liveness = liveness_status(timing)
         return lambda worker, assignment: {"liveness": liveness, **assigned_status(worker, assignment)}
 
-    def moved(self, decision: Decision) -> None:
+    def moved(self, pool: StreamPool, decision: Decision) -> None:
         """Writes of this decision were accepted: note a round of moves."""
-        moves = [move for move in decision.plan.moves if move.source is not None]
-        if moves:
-            trigger, _ = Counter(str(move.trigger) for move in moves).most_common(1)[0]
-            self._rebalance = {"time": self._clocks.timestamp(), "reason": trigger, "moves": len(moves)}
-            self._rebalance_since = self._clocks.monotonic()
+        begun = {change.stream for write in decision.writes for change in write.changes}
+        reasons = Counter(str(move.trigger) for move in decision.plan.moves if move.stream in begun)
+        if not reasons:
+            return
+        self._metrics.moved((self._namespace, self._name), reasons)
+        before = self._rebalance or _last_rebalance(pool)
+        now = self._clocks.timestamp()
+        self._rebalance = {
+            "time": now,
+            "reason": max(sorted(reasons), key=reasons.__getitem__),
+            "moves": reasons.total(),
+            "reasons": dict(sorted(reasons.items())),
+        }
+        if balanced := now if decision.balances else before.get("balancedTime"):
+            self._rebalance["balancedTime"] = balanced
+        self._rebalance_since = self._clocks.monotonic()
 
     async def double_held(self, worker: Worker, write: Write) -> None:
         """Say so when a stream was found with two workers: somebody edited a status, or restored a backup."""
@@ -97,7 +110,7 @@ class Reporter:
         world: World,
         decision: Decision,
         *,
-        memory: Memory,
+        consent: Consent,
         catalog: PoolCatalog,
     ) -> None:
         """Write whatever is due; what is not due yet is for the next round. Raises SupersededError."""
@@ -109,11 +122,24 @@ class Reporter:
             return
         if self._rebalance and "duration" not in self._rebalance and not decision.unassigned:
             self._rebalance["duration"] = f"{max(1, round((now - self._rebalance_since) * 1000))}ms"
-        source = _source_view(catalog)
-        view = _pool_view(pool, world, decision, memory, source, self._rebalance, now)
-        status = pool_status(view)
+        view = _pool_view(pool, world, decision, _source_view(catalog), consent, self._rebalance)
+        status = pool_status(view) | consent.status()
         status["confirmedSourceChange"] = catalog.spent_confirmation or None
+        status["rotatedThrough"] = pool.status.rotated_through
+        if world.barrier_passed:
+            through_s = decision.rotated_through_s
+            status["rotatedThrough"] = None if through_s is None else utc_timestamp(through_s)
         await self._show_pool(pool, status, catalog.snapshot, now, refresh_s)
+        for news in consent.take_news():
+            kind = "Warning" if news.is_warning else "Normal"
+            log.info(news.reason, extra={"pool": self._name, "reason": news.message})
+            await self._recorder.record(
+                self._namespace,
+                STREAMPOOLS.reference(self._name, pool.metadata.uid),
+                type=kind,
+                reason=news.reason,
+                message=news.message,
+            )
 
     # --- workers ------------------------------------------------------------------------------------------
 
@@ -130,12 +156,22 @@ class Reporter:
             lease = world.leases.get(name)
             standing = decision.standings[name]
             applied = lease.acknowledged_epoch(worker) if lease else None
-            key = (worker.resource_version, standing.reason, decision.health[name].verdict, applied, shares[name])
+            score = decision.scores.get(name)
+            key = (
+                worker.resource_version,
+                standing.reason,
+                decision.health[name].verdict,
+                applied,
+                shares[name],
+                score,
+            )
             shown = self._workers.get(name)
             if shown and (now - shown.at < SHOW_EVERY_S or (shown.key == key and now - shown.at < refresh_s)):
                 continue
             share = shares[name] if world.barrier_passed else None
-            status = worker_status(decision.facts[name], standing, share=share, timing=world.rules.timing)
+            status = worker_status(
+                decision.facts[name], standing, share=share, timing=world.rules.timing, score=score
+            )
             stored = worker.status
             status["conditions"] = dated(
                 status["conditions"],
@@ -156,7 +192,7 @@ class Reporter:
     async def _show_worker(self, worker: Worker, status: Json, shown: _Shown) -> None:
         self._workers[worker.name] = shown
         try:
-            written = await self._publisher.patch_status(worker, status)
+            written = await self._publisher.patch_status(worker, replacing(status, worker.status))
         except SupersededError:
             raise
         except Exception:
@@ -185,7 +221,7 @@ class Reporter:
         self._pool_shown = now
         path = STREAMPOOLS.path(self._namespace, self._name, "status")
         try:
-            await self._api.merge_patch(path, {"status": status})
+            await self._api.merge_patch(path, {"status": replacing(status, stored)})
         except KubeError as error:
             log.warning("cannot write the status of pool %s/%s: %s", self._namespace, self._name, error)
             return
@@ -251,14 +287,12 @@ def _source_view(catalog: PoolCatalog) -> SourceView:
     )
 
 
+def _last_rebalance(pool: StreamPool) -> Json:
+    return pool.status.last_rebalance.dump() if pool.status.last_rebalance else {}
+
+
 def _pool_view(
-    pool: StreamPool,
-    world: World,
-    decision: Decision,
-    memory: Memory,
-    source: SourceView,
-    rebalance: Json,
-    now: float,
+    pool: StreamPool, world: World, decision: Decision, source: SourceView, consent: Consent, rebalance: Json
 ) -> PoolView:
     rules, health = world.rules, decision.health
     ready = [
@@ -269,17 +303,15 @@ def _pool_view(
     granted = {
         i: grant.stream.weight for worker in world.workers.values() for i, grant in worker.assignment.grants.items()
     }
-    taken = memory.takeovers.taken
     silent = [
         (name, each.silent_s)
         for name, each in health.items()
-        if each.verdict in {Verdict.LATE, Verdict.SILENT} and name not in taken
+        if each.verdict in {Verdict.LATE, Verdict.SILENT} and name not in decision.taken
     ]
     # The brake counts the late ones too: they are silent together with those whose time is up already.
-    held = [name for name, _ in silent] if memory.takeovers.held_since is not None else []
+    held = [name for name, _ in silent] if decision.held_since is not None else []
     left = [decision.facts[name].takeover_s - seconds for name, seconds in silent]
-    held_since = memory.takeovers.held_since
-    cooldown_over = memory.last_balance is None or now - memory.last_balance >= rules.cooldown_s
+    held_since = decision.held_since
     return PoolView(
         generation=pool.metadata.generation or 0,
         leader_epoch=world.leader_epoch,
@@ -294,15 +326,19 @@ def _pool_view(
         weight=sum(granted.values()),
         imbalance_percent=decision.plan.imbalance_after_percent,
         balanced=decision.plan.balanced,
-        cooling_down=not cooldown_over,
+        cooling_down=decision.cooling_down,
         source=source,
         starting=_starting(world),
         paused=rules.paused,
         deleting=rules.deleting,
         held=len(held),
         held_streams=sum(len(world.workers[name].assignment.grants) for name in held),
-        release_in_s=max(0.0, held_since + rules.mass_failure.max_hold_s - now) if held_since is not None else 0.0,
-        last_rebalance=rebalance or (pool.status.last_rebalance.dump() if pool.status.last_rebalance else {}),
+        release_in_s=0.0
+        if held_since is None
+        else max(0.0, held_since + rules.mass_failure.max_hold_s - decision.now),
+        last_rebalance=rebalance or _last_rebalance(pool),
+        mode=rules.mode,
+        proposal=consent.status()["proposal"],
     )
 
 

@@ -7,6 +7,7 @@ it grows from term to term even when somebody deletes the Lease (design section 
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable
 
 from fingerv7.core.model import Assignment, Token, Worker
@@ -26,6 +27,7 @@ class Term:
         self.leader_epoch = acquired_at
         self._may_write = may_write
         self._sequence = itertools.count(1)
+        self._one_at_a_time = threading.Lock()
         self.unknown: dict[str, list[Assignment]] = {}
         """By FingerWorker UID, the writes whose outcome is not known. A pool's loop may end and begin anew within a
         term; what it left in flight is open all the same."""
@@ -45,4 +47,6 @@ class Term:
             raise SupersededError(f"FingerWorker {worker.name} carries leaderEpoch {worker.assignment.leader_epoch}")
 
     def next_token(self) -> Token:
-        return Token(self.leader_epoch, next(self._sequence))
+        """Greater than all before it, whichever pool's loop asks, from whatever thread."""
+        with self._one_at_a_time:
+            return Token(self.leader_epoch, next(self._sequence))

@@ -1,0 +1,45 @@
+"""From a StreamPool's spec to the rules that a round goes by."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from fingerv7.api.streampool import Balancing, StreamPool
+from fingerv7.core.approval import Mode
+from fingerv7.core.planner.model import Policy, Strategy
+from fingerv7.core.rounds import Rules
+from fingerv7.core.takeover import MassFailure
+
+
+def rules_of(pool: StreamPool) -> Rules:
+    """The rules of one state of the pool."""
+    spec = pool.spec
+    balancing, liveness = spec.balancing, spec.liveness
+    return Rules(
+        timing=liveness.timing(),
+        warning_after_ms=liveness.warning_after_ms,
+        mass_failure=MassFailure(liveness.mass_failure.threshold_percent, liveness.mass_failure.max_hold_ms / 1000),
+        policy=policy_of(balancing),
+        cooldown_s=balancing.cooldown_ms / 1000,
+        drain_timeout_s=spec.drain_timeout_ms / 1000,
+        mode=Mode(balancing.mode.value),
+        rotation_s=balancing.rotation.every_ms / 1000 if balancing.rotation else None,
+        paused=spec.paused,
+        deleting=pool.metadata.deletion_timestamp is not None,
+    )
+
+
+def policy_of(balancing: Balancing) -> Policy:
+    """What the planner is told, apart from what changes from round to round."""
+    exclusions = balancing.exclusions
+    return Policy(
+        imbalance_threshold_percent=balancing.imbalance_threshold_percent,
+        max_stream_difference=balancing.max_stream_difference,
+        max_moves_per_round_percent=balancing.max_moves_per_round_percent,
+        strategy=Strategy(balancing.strategy.value),
+        target_load_percent=balancing.target_load_percent or 100,
+        pins=MappingProxyType({pin.stream: pin.worker for pin in balancing.pins}),
+        excluded_streams=frozenset(each.stream for each in exclusions if each.stream and not each.worker),
+        excluded_workers=frozenset(each.worker for each in exclusions if each.worker and not each.stream),
+        excluded_pairs=frozenset((each.stream, each.worker) for each in exclusions if each.stream and each.worker),
+    )
