@@ -21,7 +21,9 @@ _FEW: Final = 16
 """So many workers get a line of their own; of more, only the band is readable."""
 _LABELS: Final = 12
 """So many events are named in the picture; of more, only their times are shown."""
-_LABEL_LENGTH: Final = 34
+_LABEL_LENGTH: Final = 40
+_STACKED: Final = 4
+"""Events of one moment that are named beside each other."""
 _REPAIRS, _BALANCING, _UNPLACED, _INK, _BAND = "#0072b2", "#e69f00", "#cc3311", "#222222", "#9ecae1"
 
 
@@ -152,8 +154,9 @@ def _events(top: Axes, axes: Sequence[Axes], steps: Sequence[Step], times: Seque
     if len(happened) > _LABELS:
         return
     for step, time in happened:
-        text = "; ".join(step.events)
-        shown = text if len(text) <= _LABEL_LENGTH else f"{text[: _LABEL_LENGTH - 1]}…"
+        shown = "\n".join(
+            text if len(text) <= _LABEL_LENGTH else f"{text[: _LABEL_LENGTH - 1]}…" for text in step.events[:_STACKED]
+        )
         top.annotate(
             shown, (time, 0), xytext=(3, 4), xycoords=("data", "axes fraction"), textcoords="offset points",
             rotation=90, ha="left", va="bottom", fontsize=7.5, color="#333333",

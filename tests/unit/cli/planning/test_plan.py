@@ -243,10 +243,11 @@ def test_options_have_their_limits(run, options):
     assert left.value.code == 2
 
 
-def test_the_examples_of_the_documentation(run, capsys):
-    fleet, scenario = str(EXAMPLES / "fleet.yaml"), str(EXAMPLES / "bad-evening.yaml")
-    assert run("--change", "lose berlin-003", workers=fleet)[0] == 0
-    assert run("--scenario", scenario, workers=fleet)[0] == 0
+def test_the_examples_of_the_documentation(run):
+    given = {"streams": str(EXAMPLES / "streams.csv"), "workers": str(EXAMPLES / "fleet.yaml")}
+    code, out, _ = run("--change", "lose berlin-003", **given)
+    assert (code, "172 streams, 2 rows not served (EmptyUrl 1, InvalidUrl 1), 6 inactive" in out) == (0, True)
+    assert run("--scenario", str(EXAMPLES / "bad-evening.yaml"), **given)[0] == 0
 
 
 def test_a_plan_from_files_waits_for_no_library_that_it_does_not_need():
