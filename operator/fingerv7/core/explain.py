@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from fingerv7.contract import FINGERPRINTING
 from fingerv7.core.model import Stream
 from fingerv7.core.planner.model import (
     MAX_SCORE,
@@ -25,7 +26,7 @@ from fingerv7.core.planner.model import (
     UnplacedReason,
 )
 
-_COMMON = frozenset({"audio_fingerprinting"})
+_COMMON = frozenset({FINGERPRINTING})
 """What every worker can do and nobody needs to be told."""
 _NAMES = 3
 """As many workers are named where a reason is the same for several."""

@@ -19,9 +19,10 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from fingerv7.api.fingerworker import FINGERPRINTING, FingerWorkerSpec
+from fingerv7.api.fingerworker import FingerWorkerSpec
 from fingerv7.api.streampool import Balancing, Columns, Mode
 from fingerv7.cli.errors import CliError
+from fingerv7.contract import FINGERPRINTING
 from fingerv7.core.model import Token
 from fingerv7.core.planner import Candidate
 from fingerv7.core.simulation.changes import did_you_mean

@@ -11,6 +11,7 @@ from fingerv7.api.streampool import Balancing
 from fingerv7.cli.errors import CliError
 from fingerv7.contract import DURATION_PATTERN, parse_duration
 from fingerv7.core.planner.model import Policy, Strategy
+from fingerv7.runtime.rules import policy_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,22 +21,8 @@ class Rules:
 
 
 def from_balancing(balancing: Balancing) -> Rules:
-    """`spec.balancing` as the planner takes it."""
-    exclusions = balancing.exclusions
-    policy = Policy(
-        imbalance_threshold_percent=balancing.imbalance_threshold_percent,
-        max_stream_difference=balancing.max_stream_difference,
-        max_moves_per_round_percent=balancing.max_moves_per_round_percent,
-        strategy=Strategy(balancing.strategy.value),
-        target_load_percent=100 if balancing.target_load_percent is None else balancing.target_load_percent,
-        pins={pin.stream: pin.worker for pin in balancing.pins},
-        excluded_streams=frozenset(e.stream for e in exclusions if e.stream is not None and e.worker is None),
-        excluded_workers=frozenset(e.worker for e in exclusions if e.worker is not None and e.stream is None),
-        excluded_pairs=frozenset(
-            (e.stream, e.worker) for e in exclusions if e.stream is not None and e.worker is not None
-        ),
-    )
-    return Rules(policy, balancing.cooldown_ms)
+    """`spec.balancing` as the operator hands it to the planner."""
+    return Rules(policy_of(balancing), balancing.cooldown_ms)
 
 
 def with_options(rules: Rules, given: Namespace) -> Rules:

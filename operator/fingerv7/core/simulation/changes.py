@@ -14,18 +14,14 @@ from fnmatch import fnmatchcase
 from itertools import count
 from typing import Final, assert_never
 
+from fingerv7.contract import FINGERPRINTING, MAX_STREAMS
 from fingerv7.core.model import Stream
 from fingerv7.core.planner.model import Candidate
 from fingerv7.core.simulation.world import World
 from fingerv7.core.size import stream_size
 
-MAX_STREAMS: Final = 1000
-"""What a FingerWorker may have at most."""
-MAX_WEIGHT: Final = 1000
 MAX_SCORE: Final = 200
 MAX_ADDED: Final = 1_000_000
-
-FINGERPRINTING: Final = "audio_fingerprinting"
 
 
 class ChangeError(ValueError):

@@ -11,12 +11,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from fingerv7.contract import parse_duration
+from fingerv7.contract import MAX_STREAMS, parse_duration
+from fingerv7.core.row import WEIGHT_LIMIT
 from fingerv7.core.simulation.changes import (
     MAX_ADDED,
     MAX_SCORE,
-    MAX_STREAMS,
-    MAX_WEIGHT,
     Add,
     Change,
     ChangeError,
@@ -200,7 +199,7 @@ def _add(words: _Words) -> Change:
                 words.number(number, "the number of streams", 1, MAX_ADDED),
                 location=given.get("location", ""),
                 capabilities=_capabilities(given.get("capabilities", "")),
-                weight=_given(words, given, "weight", MAX_WEIGHT) or 1,
+                weight=_given(words, given, "weight", WEIGHT_LIMIT) or 1,
             )
     raise words.wrong("that is not one number of streams")
 
