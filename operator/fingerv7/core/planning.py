@@ -198,6 +198,8 @@ def _candidates(
     found = {}
     for name, worker in world.workers.items():
         stands = standings[name]
+        if stands.stop:
+            continue  # lost to its streams, whatever becomes of it
         found[name] = Candidate(
             name=name,
             max_streams=worker.max_streams,
@@ -205,7 +207,7 @@ def _candidates(
             location=worker.location,
             eligible=stands.accepts,
             # A paused pool begins no drain; what a dead worker held is still given away.
-            keeps=stands.keeps or (world.rules.paused and not stands.stop),
+            keeps=stands.keeps or world.rules.paused,
             score_percent=scores.get(name, 100),
             capacity_changed=memory.capacities.setdefault(worker.uid, worker.max_streams) != worker.max_streams,
         )
@@ -224,7 +226,7 @@ def _fingerprint(world: World, memory: Memory, candidates: Mapping[str, Candidat
         assignment, stored = worker.assignment, worker.status.get("assignment")
         facts.append(
             (
-                candidates[name],
+                candidates.get(name),
                 worker.uid,
                 assignment.epoch,
                 assignment.leader_epoch,

@@ -12,7 +12,7 @@ from fingerv7.api.conditions import ApprovalReason
 from fingerv7.core.approval import Asked, Mode
 from fingerv7.core.model import Stream
 from fingerv7.core.planner import Policy
-from fingerv7.core.planner.model import BALANCING, Strategy
+from fingerv7.core.planner.model import BALANCING, Strategy, Trigger
 from fingerv7.core.rounds import Memory
 
 from .small_world import T_S, Pool, rules
@@ -208,6 +208,24 @@ def test_turns_of_rotation_are_noted_up_to_when_they_were_had():
     decision = pool.settle()
     assert began_s <= decision.rotated_through_s <= pool.wall_s + pool.now
     assert Counter(owners(pool).values()) == {"a": 15, "b": 15}
+
+
+@pytest.mark.parametrize(
+    ("loss", "reason"), [("killed", Trigger.WorkerLost), ("drained", Trigger.WorkerIneligible)], ids=str
+)
+def test_every_move_says_why(loss, reason):
+    pool = Pool({"a": 30, "b": 30}, 20)
+    pool.round()
+    assert {move.trigger for move in pool.round().plan.moves} == {Trigger.NewStream}
+    pool.settle()
+    if loss == "killed":
+        pool.kill("a")
+        pool.now += T_S + 1
+    else:
+        pool.members["a"].worker = replace(pool.members["a"].worker, drain=True)
+    moves = pool.round().plan.moves
+    assert {move.trigger for move in moves} == {reason}
+    assert len(moves) == 10
 
 
 def test_what_is_asked_twice_in_the_same_world_is_planned_once():
