@@ -36,6 +36,7 @@ class Session:
         self._run: Run | None = None
         self._last_run_id: int | None = None
         self._rows: asyncpg.Connection[Any] | None = None
+        self._heart: asyncpg.Connection[Any] | None = None
         self._beats: asyncio.Task[None] | None = None
         self._last_beat_s = 0.0
 
@@ -54,13 +55,13 @@ class Session:
         await self._give_up()
         async with self._watching():
             self._rows = await asyncpg.connect(self._dsn, timeout=_CONNECT_TIMEOUT_S, command_timeout=_ROWS_TIMEOUT_S)
-            beats = await asyncpg.connect(self._dsn, timeout=_CONNECT_TIMEOUT_S, command_timeout=LAPSE_S)
+            self._heart = await asyncpg.connect(self._dsn, timeout=_CONNECT_TIMEOUT_S, command_timeout=LAPSE_S)
             # A beat that only a crash of the database can lose is as good, and does not wait for the disk.
-            await beats.execute("SET synchronous_commit = off")
+            await self._heart.execute("SET synchronous_commit = off")
             self._last_beat_s = time.monotonic()
             run = await journal.open_run(self._rows, self._worker, after=self._last_run_id)
             self._run, self._last_run_id = run, run.run_id
-            self._beats = asyncio.create_task(self._beat_forever(beats, run), name="beats")
+            self._beats = asyncio.create_task(self._beat_forever(self._heart, run), name="beats")
             await asyncio.sleep(run.wait_s)
 
     async def start(self, tokens: Mapping[str, str]) -> frozenset[str]:
@@ -105,9 +106,10 @@ class Session:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._beats
             self._beats = None
-        if self._rows is not None:
-            self._rows.terminate()
-            self._rows = None
+        for connection in (self._rows, self._heart):
+            if connection is not None:
+                connection.terminate()
+        self._rows = self._heart = None
 
     async def _beat_forever(self, connection: asyncpg.Connection[Any], run: Run) -> None:
         """Ends with the first beat that fails; `alive` notices."""

@@ -135,15 +135,15 @@ class Fleet:
 
     def stop(self) -> None:
         """Stop every process and remove what was made."""
-        self._kubelet.stop()
-        for worker in self._made:
-            worker.kill()
-        for operator in self.operators.values():
-            operator.kill()
-        with contextlib.suppress(OSError, ApiError):  # an API server that is down takes its data along
-            self._namespace.delete()
-        self.databases.drop()
-        self.api.close()
+        with contextlib.closing(self.api):
+            self._kubelet.stop()
+            for worker in self._made:
+                worker.kill()
+            for operator in self.operators.values():
+                operator.kill()
+            with contextlib.suppress(OSError, ApiError):  # an API server that is down takes its data along
+                self._namespace.delete()
+            self.databases.drop()
         if not self.keep_folder:
             shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -35,8 +35,11 @@ class Api:
         # One connection a thread, and all of them in one place to be closed.
         self._local = threading.local()
         self._connections: list[http.client.HTTPSConnection] = []
+        self._closed = False
 
     def close(self) -> None:
+        """Hang up, in whichever threads; a request after that is a mistake."""
+        self._closed = True
         for connection in self._connections:
             connection.close()
 
@@ -103,6 +106,8 @@ class Api:
         return answer
 
     def _connection(self) -> http.client.HTTPSConnection:
+        if self._closed:
+            raise RuntimeError("this client is closed")
         connection: http.client.HTTPSConnection | None = getattr(self._local, "connection", None)
         if connection is None:
             connection = http.client.HTTPSConnection(self._host, self._port, timeout=30, context=self._context)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
-from collections.abc import Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -20,6 +17,7 @@ from devenv.postgres_binaries import find_binaries
 from devenv.postgres_server import PostgresServer
 from devenv.progress import Progress, no_progress, print_progress
 from devenv.surroundings import Surroundings, here
+from reference_worker.blocking import run_blocking
 
 DSN_VARIABLE = "FINGERV7_POSTGRES_DSN"
 _DEFAULT_PORT = 5432
@@ -68,7 +66,7 @@ class Postgres:
 
     def execute(self, sql: str, *, database: str = "postgres") -> None:
         """Run statements as the superuser, from threads with and without an event loop."""
-        _run(_execute(self.dsn(database), sql))
+        run_blocking(_execute(self.dsn(database), sql))
 
     def stop(self) -> None:
         """Stop the server, as an outage; clients are thrown out, data and port stay."""
@@ -167,9 +165,3 @@ async def _execute(dsn: str, sql: str) -> None:
         await connection.execute(sql)
     finally:
         await connection.close()
-
-
-def _run(work: Coroutine[None, None, None]) -> None:
-    # In a thread of its own, because the caller may be inside an event loop already.
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        pool.submit(asyncio.run, work).result()

@@ -27,7 +27,8 @@ from devenv.surroundings import Surroundings
 
 pytestmark = pytest.mark.integration
 
-HACK = Path(__file__).parents[3] / "hack"
+ROOT = Path(__file__).parents[3]
+PYTHONPATH = os.pathsep.join((str(ROOT / "hack"), str(ROOT / "examples")))
 OWNER = """
 import time
 from devenv.cluster import start_cluster
@@ -159,7 +160,7 @@ def test_two_clusters_stand_side_by_side_and_one_goes_without_the_other(own: Clu
 
 
 def test_nothing_outlives_an_owner_that_was_killed(own: Cluster) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(HACK)}
+    environment = {**os.environ, "PYTHONPATH": PYTHONPATH}
     with subprocess.Popen(
         [sys.executable, "-c", OWNER], env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as owner:
@@ -195,7 +196,7 @@ class Devenv:
 
     def __init__(self, state: Path) -> None:
         self.folder = state / "fingerv7" / "clusters"
-        self.environment = {**os.environ, "PYTHONPATH": str(HACK), "XDG_STATE_HOME": str(state)}
+        self.environment = {**os.environ, "PYTHONPATH": PYTHONPATH, "XDG_STATE_HOME": str(state)}
 
     def popen(self, *args: str) -> subprocess.Popen[str]:
         return subprocess.Popen(

@@ -19,6 +19,7 @@ from devenv.postgres_binaries import find_binaries
 from devenv.processes import is_alive
 from devenv.progress import no_progress
 from devenv.surroundings import Surroundings, here
+from reference_worker.blocking import hung_up
 
 pytestmark = pytest.mark.integration
 
@@ -58,11 +59,12 @@ def postgres(request: pytest.FixtureRequest) -> Postgres:
 
 
 async def fetch(dsn: str, sql: str) -> object:
-    connection = await asyncpg.connect(dsn, timeout=10)
-    try:
-        return await connection.fetchval(sql)
-    finally:
-        await connection.close()
+    async with hung_up():
+        connection = await asyncpg.connect(dsn, timeout=10)
+        try:
+            return await connection.fetchval(sql)
+        finally:
+            await connection.close()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
@@ -107,6 +109,7 @@ async def test_data_and_port_survive_an_outage(postgres: Postgres) -> None:
         (asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError, asyncpg.InterfaceError, OSError)
     ):
         await held.fetchval("SELECT 1")
+    held.terminate()
     with pytest.raises(ConnectionRefusedError):
         await fetch(postgres.dsn(), "SELECT 1")
     postgres.start()

@@ -306,19 +306,24 @@ def _call(port: int, method: str, path: str, body: bytes = b"") -> tuple[int, di
         connection.close()
 
 
-def test_the_http_hook_answers_with_the_hash_once_the_config_runs(desk: Desk) -> None:
-    port = ReservedPort()
-    desk.start(CONFIRM="http", HEALTH_LISTEN=f"127.0.0.1:{port.number}", START_DELAY_MS="300")
+@pytest.fixture
+def port() -> Iterator[int]:
+    reserved = ReservedPort()
+    yield reserved.number
+    reserved.release()
+
+
+def test_the_http_hook_answers_with_the_hash_once_the_config_runs(desk: Desk, port: int) -> None:
+    desk.start(CONFIRM="http", HEALTH_LISTEN=f"127.0.0.1:{port}", START_DELAY_MS="300")
     _eventually(lambda: "opened a run" in desk.log(), "the worker is up")
     config_hash = desk.assign({"a": "1"})
     config = (desk.folder / "assignment.json").read_bytes()
-    assert _call(port.number, "POST", "/config", config) == (200, {"hash": config_hash})
+    assert _call(port, "POST", "/config", config) == (200, {"hash": config_hash})
     assert desk.runs() == {"a"}
     assert desk.applied() is None
-    assert _call(port.number, "POST", "/config", b"{}")[0] == 400
-    assert _call(port.number, "GET", "/healthz") == (200, {"processing": True})
-    assert _call(port.number, "GET", "/other")[0] == 404
-    port.release()
+    assert _call(port, "POST", "/config", b"{}")[0] == 400
+    assert _call(port, "GET", "/healthz") == (200, {"processing": True})
+    assert _call(port, "GET", "/other")[0] == 404
 
 
 def test_posts_statistics_to_the_sidecar(desk: Desk) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from devenv.cluster import Cluster
 from devenv.fleet import DeadlineError, Fleet
-from devenv.fleet_api import Api, Object, core, fingerv7
+from devenv.fleet_api import Object, core, fingerv7
 from devenv.fleet_objects import SECRET
 from devenv.fleet_worker import WorkerProcess
 from devenv.postgres import Postgres
@@ -254,7 +254,6 @@ def _starter(
                 folder=folders.mktemp("fleet"),
                 **{"poll_interval": POLL, "notify": False, "operator_environment": LEASE_S, **options},
             )
-            stack.callback(_hang_up, fleet.api)
             stack.enter_context(fleet)
             fleet.patch_pool({"source": {"postgres": source or {}}})
             system = System(fleet, postgres)
@@ -269,13 +268,6 @@ def _starter(
             return system
 
         yield start
-
-
-def _hang_up(api: Api) -> None:
-    """An unclosed connection is a warning, and warnings are errors."""
-    connection = getattr(api._local, "connection", None)
-    if connection is not None:
-        connection.close()
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import pytest
 
 from fingerv7.adapters.postgres import PostgresSource, Reason, SourceSpec, SourceState
 from fingerv7.core.catalog import Snapshot
+from reference_worker.blocking import hung_up
 
 DEADLINE_S = 30.0
 
@@ -106,12 +107,13 @@ async def observe(secret: dict[str, bytes], heard: list[Observed]) -> AsyncItera
         observed.task = asyncio.create_task(observed.source.run())
         return observed
 
-    yield start
-    for observed in heard:
-        assert not observed.task.done() or observed.task.cancelled(), "a source never ends by itself"
-        observed.task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await observed.task
+    async with hung_up():
+        yield start
+        for observed in heard:
+            assert not observed.task.done() or observed.task.cancelled(), "a source never ends by itself"
+            observed.task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await observed.task
 
 
 @pytest.fixture
