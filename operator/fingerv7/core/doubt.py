@@ -72,6 +72,8 @@ class Doubts:
     """Streams that this leader itself saw stopped and cleared: nobody can be running them."""
     _doubtful: bool = False
     _known: dict[str, Ghost] = field(default_factory=dict)
+    _ids: dict[str, tuple[Assignment, frozenset[str]]] = field(default_factory=dict)
+    """By UID: an assignment and all that it holds, so that thousands are not gone through in every round."""
 
     @property
     def doubtful(self) -> bool:
@@ -96,16 +98,22 @@ class Doubts:
         """Bring everything up to date with what is seen now."""
         self._note_vanished(workers, leases, observations, timing, now)
         self._known = {}
+        before, self._ids = self._ids, {}
         for name, worker in workers.items():
-            # Known to be held is no longer known to be free, whoever wrote it.
-            streams = {*worker.assignment.grants, *worker.assignment.revoking}
+            known = before.get(worker.uid)
+            if known is None or known[0] is not worker.assignment:
+                known = (worker.assignment, frozenset(worker.assignment.grants).union(worker.assignment.revoking))
+            self._ids[worker.uid] = known
+            streams = known[1]
             if name in unknown:
-                streams.update(unknown[name].grants, unknown[name].revoking)
-            self.vouched -= streams
+                streams = streams.union(unknown[name].grants, unknown[name].revoking)
+            if self.vouched:
+                # Known to be held is no longer known to be free, whoever wrote it.
+                self.vouched -= streams
             if streams:
                 lease = leases.get(name)
                 until = takeover_after_s(lease, timing)
-                self._known[worker.uid] = Ghost(name, lease.holder if lease else "", frozenset(streams), until)
+                self._known[worker.uid] = Ghost(name, lease.holder if lease else "", streams, until)
         self._look_for_suspects(workers, leases, observations, timing, now)
 
     def _note_vanished(

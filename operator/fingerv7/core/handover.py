@@ -95,10 +95,10 @@ def step(
     held = held_streams(holders)
     keepers = _newest_grants(holders, held)
     incoming: dict[str, list[Stream]] = {}
-    for stream_id, name in sorted(wanted.target.items()):
+    for stream_id, name in sorted(item for item in wanted.target.items() if item[0] not in held):
         stream = wanted.catalog.get(stream_id)
         holder = holders.get(name)
-        if stream and holder and holder.accepts and not held.get(stream_id) and may_grant(stream_id):
+        if stream and holder and holder.accepts and may_grant(stream_id):
             incoming.setdefault(name, []).append(stream)
     for stream_id, name in _returning(holders, wanted, held):
         incoming.setdefault(name, []).append(wanted.catalog[stream_id])
@@ -115,11 +115,15 @@ def held_streams(holders: Mapping[str, Holder]) -> dict[str, list[str]]:
     """Stream id → the names of all workers that hold it, unknown writes counted both ways."""
     held: dict[str, list[str]] = {}
     for name, holder in holders.items():
-        ids = {*holder.worker.assignment.grants, *holder.worker.assignment.revoking}
+        ids: set[str] = set(holder.worker.assignment.grants).union(holder.worker.assignment.revoking)
         if holder.unknown:
             ids.update(holder.unknown.grants, holder.unknown.revoking)
-        for stream_id in ids:
-            held.setdefault(stream_id, []).append(name)
+        alone = [name]
+        if held.keys().isdisjoint(ids):
+            # As good as always: one list for all of them, since none is ever changed.
+            held.update(dict.fromkeys(ids, alone))
+        else:
+            held.update({stream_id: [*held.get(stream_id, ()), name] for stream_id in ids})
     return held
 
 
@@ -169,7 +173,10 @@ def _next(
             changes.append(Change(Action.REVOKE, stream_id, epoch, grant.token, reason))
             continue
         stream = wanted.catalog.get(stream_id, grant.stream)
-        grants[stream_id] = grant if stream == grant.stream else Grant(stream, grant.token)
+        if stream == grant.stream:
+            grants[stream_id] = grant
+            continue
+        grants[stream_id] = Grant(stream, grant.token)
         if _differs_for_worker(stream, grant.stream):
             changes.append(Change(Action.UPDATE, stream_id, epoch, grant.token, "RowChanged"))
 

@@ -7,11 +7,12 @@ Manual carries out once it is approved.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from fingerv7.core.approval import Answer, Mode, Proposal, answer, propose
-from fingerv7.core.model import Grant, Stream
+from fingerv7.core.model import Stream
 from fingerv7.core.planner import Candidate, Plan, plan
 from fingerv7.core.planner.model import BALANCING, Policy, Strategy
 from fingerv7.core.standing import Standing
@@ -33,6 +34,10 @@ class Outcome:
     """A plan, and what follows from it for the streams that are not where they should be."""
 
     plan: Plan = NO_PLAN
+    target: Mapping[str, str] = field(default_factory=dict)
+    """The plan's, as a dictionary: it is asked for every stream, many times."""
+    shares: Mapping[str, int] = field(default_factory=dict)
+    """Worker → how many streams the plan wants on it."""
     unplaced: Mapping[str, str] = field(default_factory=dict)
     """Stream → why it has no place."""
     moving: Mapping[str, str] = field(default_factory=dict)
@@ -158,13 +163,16 @@ class _Round:
     def _outcome(self, made: Plan) -> Outcome:
         unplaced = {each.stream: str(each.reason) for each in made.unplaced}
         granted = self._memory.reuse.get("granted", None, lambda: _granted(self._world))
+        target = dict(made.target.items())
         # Whatever has a place and is not there yet waits for its last holder, or for the one that may run anything.
         missing = [(i, unplaced.get(i, "HandoverPending")) for i in sorted(self._catalog.keys() - granted)]
         return Outcome(
             plan=made,
+            target=target,
+            shares=Counter(target.values()),
             unplaced=unplaced,
             moving={move.stream: str(move.trigger) for move in made.moves},
-            intended=_intentions(self._world, self._memory, made, granted),
+            intended=_intentions(self._world, self._memory, target, granted),
             missing=missing,
             balances=any(move.trigger in BALANCING for move in made.moves),
         )
@@ -253,16 +261,21 @@ def _note_begun(world: World, memory: Memory) -> None:
 def _current(world: World, memory: Memory, standings: Mapping[str, Standing]) -> dict[str, str]:
     """Stream → the worker that has it, or is about to get it, or may have it back."""
     current = {i: name for i, name in memory.intended.items() if name in standings and standings[name].accepts}
-    tokens: dict[str, Grant] = {}
     for name, worker in sorted(world.workers.items()):
         if standings[name].accepts:
             for i in worker.assignment.revoking:
                 current.setdefault(i, name)
+    granted: dict[str, str] = {}
     for name, worker in sorted(world.workers.items()):
-        for i, grant in worker.assignment.grants.items():
-            if i not in tokens or grant.token > tokens[i].token:
-                tokens[i] = grant
-                current[i] = name
+        grants = worker.assignment.grants
+        if granted.keys().isdisjoint(grants):
+            granted.update(dict.fromkeys(grants, name))
+            continue
+        for i, grant in grants.items():
+            other = world.workers[granted[i]].assignment.grants[i] if i in granted else None
+            if other is None or grant.token > other.token:
+                granted[i] = name
+    current.update(granted)
     for i, (source, target) in memory.approved.items():
         if current.get(i) == source and standings[target].accepts:
             current[i] = target
@@ -276,10 +289,9 @@ def _granted(world: World) -> set[str]:
     return {i for worker in world.workers.values() for i in worker.assignment.grants}
 
 
-def _intentions(world: World, memory: Memory, planned: Plan, granted: set[str]) -> dict[str, str]:
+def _intentions(world: World, memory: Memory, target: Mapping[str, str], granted: set[str]) -> dict[str, str]:
     """Where streams are going that are not there yet, so that the next round does not think again."""
     intended = {}
-    target = planned.target
     for name, worker in world.workers.items():
         for i in worker.assignment.grants:
             if target.get(i, name) != name:

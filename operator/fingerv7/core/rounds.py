@@ -46,6 +46,8 @@ class Decision:
     held_since: float | None
     """Since when the brake on mass failure holds."""
     plan: Plan = NO_PLAN
+    shares: Mapping[str, int] = field(default_factory=dict)
+    """Worker → how many streams the plan wants on it."""
     unassigned: Sequence[tuple[str, str]] = ()
     """Stream and reason, for every stream of the catalog that nobody was given."""
     to_probe: Sequence[tuple[Worker, float]] = ()
@@ -156,6 +158,7 @@ def decide(world: World, memory: Memory, *, now: float, next_token: Callable[[],
     return decided(
         writes,
         plan=outcome.plan,
+        shares=outcome.shares,
         unassigned=[*outcome.missing, *((i, "SuspectedPoison") for i in sorted(poison))],
         to_probe=[
             (worker, facts[name].takeover_s)
@@ -194,7 +197,7 @@ def _step(
         return []
     writes = step(
         holders,
-        Wanted(catalog, outcome.plan.target, why),
+        Wanted(catalog, outcome.target, why),
         leader_epoch=world.leader_epoch,
         next_token=next_token,
         may_grant=lambda i: not world.unreadable and doubts.may_grant(i),

@@ -7,7 +7,7 @@ over. It decides nothing; it wakes whoever listens to a pool when something of t
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fingerv7.adapters.kube.api import KubeApi
@@ -123,7 +123,8 @@ class Fleet:
                 members = self._members.setdefault((namespace, worker.pool), Members())
                 (members.workers.add if present else members.workers.discard)(name)
         self._tidy(key, {worker.pool for worker in (old, new) if worker})
-        self._wake(namespace, {worker.pool for worker in (old, new) if worker})
+        if _decides_something(old, new):
+            self._wake(namespace, {worker.pool for worker in (old, new) if worker})
 
     def _lease_changed(self, key: Key, old: Lease | None, new: Lease | None) -> None:
         self._notice_gap()
@@ -159,6 +160,13 @@ class Fleet:
             wake = self._listeners.get((namespace, pool))
             if wake:
                 wake()
+
+
+def _decides_something(old: Worker | None, new: Worker | None) -> bool:
+    """A status that only shows something, as we write thousands of them, must not cost a round each."""
+    if old is None or new is None:
+        return True
+    return old != replace(new, resource_version=old.resource_version, status=old.status)
 
 
 def _worth_a_round(old: Lease | None, new: Lease | None) -> bool:

@@ -37,6 +37,8 @@ RESYNC_S = 0.5
 """The longest time without a look at the whole truth, which is also how late a status is shown at most."""
 TICK_S = 0.25
 """How soon a silent worker's deadline is looked at again."""
+SELDOM = 4
+"""A round of a large pool is repeated after so many times its own length where nothing asks for one before."""
 ERROR_PAUSE_S = 1.0
 LARGE = 5_000
 """A round of more streams is decided in a thread: it may take longer than a heartbeat may wait."""
@@ -77,6 +79,8 @@ class PoolLoop:
         self._barrier_passed = False
         self._catalog = PoolCatalog(pool)
         self._chores: asyncio.Task[None] | None = None
+        self._decided_s = 0.0
+        """How long the last decision took."""
         self._acknowledged: dict[str, int] = {}
         """FingerWorker UID → the epoch whose acknowledgement was told last."""
         self.finished = asyncio.Event()
@@ -122,6 +126,8 @@ class PoolLoop:
                     await asyncio.sleep(ERROR_PAUSE_S)
                     continue
                 if patience_s:
+                    # What the next look costs leaves room for everything else that this process does.
+                    await asyncio.sleep(min(self._decided_s, TICK_S))
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(patience_s):
                             await self._wake.wait()
@@ -172,7 +178,8 @@ class PoolLoop:
         held = sum(len(worker.assignment.grants) for worker in world.workers.values())
         is_large = max(held, len(world.catalog or ())) > LARGE
         decision = await asyncio.to_thread(work) if is_large else work()
-        self._metrics.decided(self.key, self._clocks.monotonic() - now)
+        self._decided_s = self._clocks.monotonic() - now
+        self._metrics.decided(self.key, self._decided_s)
         return decision
 
     def _do_chores(self, world: World, decision: Decision, *, moving: bool) -> None:
@@ -292,5 +299,6 @@ class PoolLoop:
         waiting = any(reason == "HandoverPending" for _, reason in decision.unassigned)
         if not world.barrier_passed or world.unknown or decision.to_probe or decision.to_confirm or waiting:
             return TICK_S
+        resync_s = min(max(RESYNC_S, SELDOM * self._decided_s), 4 * RESYNC_S)
         left = (decision.facts[name].takeover_s - each.silent_s for name, each in decision.health.items())
-        return min((seconds for seconds in left if 0 < seconds < RESYNC_S), default=RESYNC_S)
+        return min((seconds for seconds in left if 0 < seconds < resync_s), default=resync_s)

@@ -145,7 +145,7 @@ class Reporter:
 
     async def _show_workers(self, world: World, decision: Decision, refresh_s: float) -> None:
         now = self._clocks.monotonic()
-        shares = Counter(decision.plan.target.values())
+        shares = decision.shares
         for gone in self._workers.keys() - world.workers.keys():
             del self._workers[gone]
         busy = self._publisher.in_flight
@@ -162,13 +162,13 @@ class Reporter:
                 standing.reason,
                 decision.health[name].verdict,
                 applied,
-                shares[name],
+                shares.get(name, 0),
                 score,
             )
             shown = self._workers.get(name)
             if shown and (now - shown.at < SHOW_EVERY_S or (shown.key == key and now - shown.at < refresh_s)):
                 continue
-            share = shares[name] if world.barrier_passed else None
+            share = shares.get(name, 0) if world.barrier_passed else None
             status = worker_status(
                 decision.facts[name], standing, share=share, timing=world.rules.timing, score=score
             )

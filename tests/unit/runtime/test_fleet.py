@@ -63,3 +63,17 @@ def test_a_pool_without_workers_and_leases_is_forgotten():
     assert set(watched.fleet.leases_of(("ns", "radio"))) == {"a"}
     watched.fleet.leases.forget(KEY, "lease-a")
     assert not watched.fleet._members
+
+
+def test_a_status_that_only_shows_something_wakes_nobody():
+    watched, woken = Watched(), []
+    watched.fleet.listen(("ns", "radio"), lambda: woken.append(1))
+    newer = {**WORKER, "metadata": {**WORKER["metadata"], "resourceVersion": "7"}}
+    watched.fleet.put_worker({**newer, "status": {"phase": "Active", "loadPercent": 3}})
+    assert not woken
+    newer["metadata"] = {**newer["metadata"], "resourceVersion": "8"}
+    watched.fleet.put_worker({**newer, "status": {"assignment": {"epoch": 0, "leaderEpoch": 9, "streams": []}}})
+    assert len(woken) == 1
+    newer["metadata"] = {**newer["metadata"], "resourceVersion": "9"}
+    watched.fleet.put_worker({**newer, "spec": {**WORKER["spec"], "drain": True}})
+    assert len(woken) == 2
