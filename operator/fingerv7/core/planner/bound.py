@@ -5,26 +5,52 @@ Only moves of streams that had a live owner who could have kept them count: ever
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import numpy as np
 
-from fingerv7.core.planner.fleet import Fleet
-from fingerv7.core.planner.model import Policy
-from fingerv7.core.planner.shares import Shares
+from fingerv7.core.planner.arrays import Codes, Ints, counts
+from fingerv7.core.planner.fairness import Fair
+from fingerv7.core.planner.problem import Problem
 
 
-def fewest_to_balance(fleet: Fleet, shares: Shares, kept: Sequence[int], placed: int, policy: Policy) -> int:
-    """Moves that bring every worker to its fair part, rounded either way, or use up the budget.
+def fewest_to_balance(problem: Problem, owner: Codes, used: Ints, reached: Ints, fair: Fair) -> int:
+    """Moves without which no plan can make the loads as even as `reached`, or as the fair parts where it is better.
 
-    `kept` is the weight by worker once repairs have taken off what must go, `placed` the number of streams that look
-    for a place anyway and can fill gaps. With weights, a worker counts as fair within one of the heaviest streams.
+    `owner` (S,) and `used` (W,) weight are the state before balancing. Every worker above its bound has to give so
+    many streams, counted by its heaviest; and the workers below theirs have to be given so many, counted by the
+    heaviest that others could give without falling below theirs. The larger number counts.
     """
-    heaviest = max((c.weight for c in fleet.classes), default=1)
-    slack = heaviest - fleet.unit
-    above = sum(-(-max(0, kept[i] - shares.ceilings[i] - slack) // heaviest) for i in fleet.open)
-    below = sum(-(-max(0, shares.floors[i] - kept[i] - slack) // heaviest) for i in fleet.open)
-    return min(max(above, below - placed), budget(fleet, policy))
+    is_open = problem.is_open
+    most = np.where(is_open, np.maximum(fair.most, np.minimum(reached, used)), used)
+    least = np.where(is_open, np.minimum(fair.least, np.maximum(reached, used)), used)
+    most, least = np.maximum(most, reached), np.minimum(least, reached)
+    over, short = np.maximum(used - most, 0), int(np.maximum(least - used, 0).sum())
+    may_give = np.maximum(used - least, 0)
+    gives = 0
+    supply = np.zeros(int(problem.weights[0]) + 1, np.int64)
+    """How many moves of which weight the workers could make."""
+    placed = np.flatnonzero(owner >= 0)
+    ranks = problem.stream_class[placed] // problem.blocks
+    for rank, weight in enumerate(problem.weights.tolist()):
+        held = counts(owner[placed[ranks == rank]], len(used))
+        held = np.where(weight <= used - least, held, 0)
+        gives += int(np.minimum(held, -(-over // weight)).sum())
+        over = np.maximum(over - held * weight, 0)
+        whole = np.minimum(held, may_give // weight)
+        supply[weight] += int(whole.sum())
+        may_give = may_give - whole * weight
+        part = np.where(held > whole, may_give, 0)
+        supply += counts(part[part > 0], len(supply))
+        may_give = np.where(held > whole, 0, may_give)
+    return max(gives, _fewest(supply, short))
 
 
-def budget(fleet: Fleet, policy: Policy) -> int:
-    """How many balancing moves a round may make."""
-    return max(1, len(fleet.streams) * policy.max_moves_per_round_percent // 100)
+def _fewest(supply: Ints, wanted: int) -> int:
+    """So many of the heaviest sum up to what is wanted, or to all there is."""
+    moves = 0
+    for weight in range(len(supply) - 1, 0, -1):
+        if wanted <= 0:
+            break
+        step = min(int(supply[weight]), -(-wanted // weight))
+        moves += step
+        wanted -= step * weight
+    return moves

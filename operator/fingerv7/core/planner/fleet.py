@@ -1,148 +1,153 @@
-"""How full each worker is, and with what.
-
-The one mutable thing of a round: streams are put on workers and taken off, and the sums are kept.
-"""
+"""How full each worker is, and with what: the one mutable thing of a round."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from math import gcd
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from fingerv7.core.model import Stream
-from fingerv7.core.planner.classes import Classes
-from fingerv7.core.planner.model import Candidate, UnplacedReason
+import numpy as np
+
+from fingerv7.core.planner.arrays import Bools, Codes, Floats, Ints, counts, none, sums
+from fingerv7.core.planner.problem import NOBODY, Problem
+
+_FEW = 64
+"""Below this, numbers are added one by one."""
 
 
 class Fleet:
-    """Workers by index, in order of their names."""
+    """Streams and workers by index. Sums are of what has a place so far."""
 
-    def __init__(self, streams: Mapping[str, Stream], candidates: Mapping[str, Candidate]) -> None:
-        self.streams = streams
-        self.names = sorted(candidates)
-        self.index = {name: i for i, name in enumerate(self.names)}
-        self.workers = [candidates[name] for name in self.names]
-        self.capacity = [max(0, w.max_streams - w.reserved_weight) for w in self.workers]
-        self.byte_capacity = [max(0, w.max_bytes - w.reserved_bytes) for w in self.workers]
-        self.used = [0] * len(self.names)
-        self.bytes_used = [0] * len(self.names)
-        self.owner: dict[str, int] = {}
-        """Stream id → worker, for everything that has a place so far."""
-        self.largest = max((s.size for s in streams.values()), default=0)
-        """Bytes that a stream takes at most: what is charged for one whose name is not decided yet."""
-        self.open = [i for i, w in enumerate(self.workers) if w.eligible and w.keeps and self.capacity[i] > 0]
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        p = problem
+        owned = p.owner >= 0
+        kept = owned if p.may_keep.all() else owned & p.may_keep.ravel()[self._cells(p.owner)]
+        self.homeless: Ints = np.flatnonzero(~kept)
+        """Streams without a place when the round began."""
+        self.owner: Codes = p.owner if not len(self.homeless) else np.where(kept, p.owner, p.owner.dtype.type(NOBODY))
+        self._shared = self.owner is p.owner
+        self.used: Ints = self.weigh(self.owner)
+        """(W,) weight."""
+        self.bytes_used: Ints = np.zeros(len(p.names), np.int64)
+        if p.bytes_bind:
+            self.bytes_used = sums(self.owner + 1, p.sizes, len(p.names) + 1)[1:].astype(np.int64)
+        self.may_take: Bools = p.may_take
+        """(B, K); narrower than the problem's while streams are to stay at home."""
+        self.open: Ints = np.flatnonzero(p.is_open)
         """Workers that may be given something new."""
-        needs = Counter((s.capabilities, s.weight) for s in streams.values())
-        found = Classes(self.workers, self.open, needs)
-        self.classes, self.kind, self.members = found.classes, found.kind, found.members
-        self._found = found
-        self._needs = found.needs
-        self.unit = gcd(*(c.weight for c in self.classes)) or 1
-        """Weights are multiples of this."""
-        self._returning: dict[str, int] = {}
-        """Stream id → class, where it is not the one that its need says."""
-        self.open_kinds = len(self.members)
-        """Kinds below this one are made of open workers."""
-        self.demand = [0] * len(self.classes)
-        """By class: weight that is on open workers or looks for one."""
-        for need, count in needs.items():
-            c = self._needs[need].stream_class
-            self.demand[c] += count * self.classes[c].weight
 
-    def keep(self, current: Mapping[str, str]) -> list[str]:
-        """Put every stream on the owner that may keep it; answer the others, sorted.
+    def _cells(self, owner: Codes) -> Ints:
+        """(S,) the place of each stream's (block, kind) in a flattened (B, K); meaningless without an owner."""
+        p = self.problem
+        cells = p.block * np.int32(p.kinds)
+        cells += p.kind[np.maximum(owner, 0)]
+        return cells
 
-        Capacity is not looked at yet: see `shed`.
-        """
-        index, needs, owner, used, bytes_used = self.index, self._needs, self.owner, self.used, self.bytes_used
-        keeps = [w.keeps for w in self.workers]
-        shut = [kind < 0 for kind in self.kind]
-        homeless = []
-        for stream_id, stream in self.streams.items():
-            i = index.get(current.get(stream_id, ""))
-            if i is None or not keeps[i]:
-                homeless.append(stream_id)
-                continue
-            need = needs[stream.capabilities, stream.weight]
-            if not need.capable[i]:
-                homeless.append(stream_id)
-                continue
-            owner[stream_id] = i
-            used[i] += need.weight
-            bytes_used[i] += stream.size
-            if shut[i]:
-                self.demand[need.stream_class] -= need.weight
-        homeless.sort()
-        return homeless
+    @property
+    def budget(self) -> int:
+        """How many moves a round may make that nobody needs."""
+        return max(1, len(self.problem.ids) * self.problem.policy.max_moves_per_round_percent // 100)
 
-    def let_return(self, worker: int, ids: Sequence[str]) -> None:
-        """Streams of a worker that is not open are about to leave it: let it keep any of them, not only those that
-        are chosen first, so that those leave that find a place elsewhere.
-        """
-        if not self.capacity[worker]:
+    def block_of(self, streams: Ints) -> Codes:
+        return self.problem.block[streams]
+
+    def weight_of(self, streams: Ints) -> Ints:
+        return self.problem.weight[streams]
+
+    def abroad(self) -> Ints:
+        """Streams away from home on open workers."""
+        p = self.problem
+        if not p.abroad.any():
+            return none()
+        away = p.abroad.ravel()[self._cells(self.owner)]
+        return np.flatnonzero(away if self.owner.min() >= 0 else away & (self.owner >= 0))
+
+    def weigh(self, owner: Codes) -> Ints:
+        """(W,) the weight that this ownership puts on each worker."""
+        p, count = self.problem, len(self.problem.names)
+        if len(p.weights) == 1:
+            plain: Ints = counts(owner + 2, count + 2)[2:] * p.weights[0]
+            return plain
+        return sums(owner + 2, p.weight, count + 2)[2:].astype(np.int64)
+
+    def put(self, streams: Ints, workers: Ints) -> None:
+        """Give each stream to the worker beside it."""
+        self._own()
+        self.owner[streams] = workers
+        self._count(streams, workers, 1)
+
+    def take(self, streams: Ints) -> Ints:
+        """Remove streams from their workers, which are returned."""
+        self._own()
+        workers = self.owner[streams].astype(np.int64)
+        self.owner[streams] = NOBODY
+        self._count(streams, workers, -1)
+        return workers
+
+    def _own(self) -> None:
+        if self._shared:
+            self.owner, self._shared = self.owner.copy(), False
+
+    def _count(self, streams: Ints, workers: Ints, sign: int) -> None:
+        p = self.problem
+        if len(streams) < _FEW:
+            self.used, self.bytes_used = self.used.copy(), self.bytes_used.copy()
+            np.add.at(self.used, workers, sign * self.weight_of(streams))
+            if p.bytes_bind:
+                np.add.at(self.bytes_used, workers, sign * p.sizes[streams])
             return
-        renamed = self._found.add_returning(worker, [self.class_of(stream_id) for stream_id in ids])
-        self._returning.update((stream_id, renamed[self.class_of(stream_id)]) for stream_id in ids)
-        self.demand += [0] * len(renamed)
+        count = len(p.names)
+        self.used = self.used + sign * sums(workers, self.weight_of(streams), count).astype(np.int64)
+        if p.bytes_bind:
+            self.bytes_used = self.bytes_used + sign * sums(workers, p.sizes[streams], count).astype(np.int64)
 
-    def put(self, worker: int, *ids: str) -> None:
-        streams = self.streams
-        self.owner.update(dict.fromkeys(ids, worker))
-        self.used[worker] += sum(map(self.weight, ids))
-        self.bytes_used[worker] += sum([streams[stream_id].size for stream_id in ids])
-
-    def take(self, stream_id: str) -> int:
-        """Remove a stream from its worker, which is returned."""
-        worker = self.owner.pop(stream_id)
-        self.used[worker] -= self.weight(stream_id)
-        self.bytes_used[worker] -= self.streams[stream_id].size
-        return worker
-
-    def has_room(self, worker: int, weight: int, size: int) -> bool:
-        return (
-            self.used[worker] + weight <= self.capacity[worker]
-            and self.bytes_used[worker] + size <= self.byte_capacity[worker]
-        )
-
-    def class_of(self, stream_id: str) -> int:
-        if self._returning and stream_id in self._returning:
-            return self._returning[stream_id]
-        stream = self.streams[stream_id]
-        return self._needs[stream.capabilities, stream.weight].stream_class
-
-    def weight(self, stream_id: str) -> int:
-        return max(1, self.streams[stream_id].weight)
-
-    def held_by(self, workers: set[int]) -> dict[int, list[str]]:
-        """Worker → ids of its streams, sorted, for those workers that have any."""
-        held: dict[int, list[str]] = {}
-        for stream_id, i in self.owner.items():
-            if i in workers:
-                held.setdefault(i, []).append(stream_id)
-        for ids in held.values():
-            ids.sort()
-        return held
-
-    def why_not(self, stream_id: str) -> UnplacedReason:
-        """Why a stream that has no place has none."""
-        stream = self.streams[stream_id]
-        capable = self._needs[stream.capabilities, stream.weight].capable
-        if any(can and w.eligible and w.keeps for can, w in zip(capable, self.workers, strict=True)):
-            return UnplacedReason.NoCapacity
-        if any(capable) or not self.workers:
-            return UnplacedReason.NoEligibleWorker
-        return UnplacedReason.NoCapableWorker
-
-    def spread(self, used: Sequence[int], fair: Sequence[float] | None = None) -> tuple[float, float]:
-        """Largest distance from the fair load (the mean, unless told) over all open workers: as a load, 0..1, and
-        as weight.
+    def rooms(self, limit: Ints, weight: int, largest: int) -> Ints:
+        """(W,) how many streams of this weight, none larger than `largest` bytes, each worker can take up to `limit`
+        (weight); of closed ones too.
         """
-        capacity, open_workers = self.capacity, self.open
-        if not open_workers:
-            return 0.0, 0.0
-        if fair is None:
-            mean = sum(used[i] for i in open_workers) / sum(capacity[i] for i in open_workers)
-            away = [abs(used[i] - mean * capacity[i]) for i in open_workers]
-        else:
-            away = [abs(used[i] - fair[i] * capacity[i]) for i in open_workers]
-        return max(a / capacity[i] for a, i in zip(away, open_workers, strict=True)), max(away)
+        room: Ints = np.maximum(limit - self.used, 0) // weight
+        if self.problem.bytes_bind and largest:
+            room = np.minimum(room, np.maximum(self.problem.byte_capacity - self.bytes_used, 0) // largest)
+        return room
+
+    def held_by(self, worker: int) -> Ints:
+        return np.flatnonzero(self.owner == worker)
+
+    def stock(self) -> Ints:
+        """(J, B, K) how many streams of each class live on open workers of each kind."""
+        p = self.problem
+        owner = self.owner
+        if len(self.open) < len(p.names):
+            owner = np.where(np.append(p.is_open, False)[owner], owner, owner.dtype.type(NOBODY))
+        cells = p.stream_class * np.int64(p.kinds) + np.append(p.kind, 0)[owner]
+        if owner.min(initial=0) < 0:
+            cells = cells[owner >= 0]
+        return counts(cells, len(p.weights) * p.blocks * p.kinds).reshape(-1, p.blocks, p.kinds)
+
+    @contextmanager
+    def attempt(self) -> Iterator[Attempt]:
+        """What happens inside is undone unless it is kept."""
+        self._own()
+        before = Attempt(self.owner.copy(), self.used.copy(), self.bytes_used.copy())
+        yield before
+        if not before.kept:
+            self.owner, self.used, self.bytes_used = before.owner, before.used, before.bytes_used
+
+
+class Attempt:
+    """The state before an attempt."""
+
+    def __init__(self, owner: Codes, used: Ints, bytes_used: Ints) -> None:
+        self.owner, self.used, self.bytes_used = owner, used, bytes_used
+        self.kept = False
+
+    def keep(self) -> None:
+        self.kept = True
+
+
+def spread(problem: Problem, workers: Ints, used: Ints, fair: Floats) -> tuple[float, float]:
+    """Largest distance of these workers from their fair part: as a load, 0..1, and as weight."""
+    if not len(workers):
+        return 0.0, 0.0
+    away = np.abs(used[workers] - fair[workers])
+    return float((away / problem.capacity[workers]).max()), float(away.max())

@@ -1,23 +1,31 @@
-"""The order of a round: keep, shed, place, balance, place again."""
+"""The order of a round: keep, shed, place; and when nothing had to be placed, balance, or else rotate."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
+
+import numpy as np
 
 from fingerv7.core.model import Stream
-from fingerv7.core.planner.balance import balance, tolerable
+from fingerv7.core.planner.arrays import Bools, Codes, Ints, counts
+from fingerv7.core.planner.balancing import balance
 from fingerv7.core.planner.bound import fewest_to_balance
-from fingerv7.core.planner.fleet import Fleet
-from fingerv7.core.planner.gathering import Gathering
-from fingerv7.core.planner.model import Candidate, Move, Plan, Policy, Trigger, Unplaced
+from fingerv7.core.planner.fairness import fair_parts, mean_parts, strangers, tolerable
+from fingerv7.core.planner.fleet import Fleet, spread
+from fingerv7.core.planner.model import Candidate, Plan, Policy, Strategy, Trigger, Unplaced
 from fingerv7.core.planner.overflow import shed
-from fingerv7.core.planner.placement import Placement
-from fingerv7.core.planner.shares import fair_shares
-from fingerv7.core.planner.squeeze import squeeze
+from fingerv7.core.planner.placing import bring_home, place
+from fingerv7.core.planner.problem import GONE, NOBODY, Problem, pose
+from fingerv7.core.planner.room import gather, pass_on, squeeze
+from fingerv7.core.planner.rotating import rotate
+from fingerv7.core.planner.table import StreamTable
+from fingerv7.core.planner.views import TRIGGERS, Loads, Moves, Target
+
+_CODE = {trigger: code for code, trigger in enumerate(TRIGGERS)}
 
 
 def plan(
-    streams: Mapping[str, Stream],
+    streams: Mapping[str, Stream] | StreamTable,
     candidates: Mapping[str, Candidate],
     current: Mapping[str, str],
     policy: Policy,
@@ -27,112 +35,148 @@ def plan(
     `current` maps a stream to the worker that has it, or is about to get it: hand-overs in flight count as done. Ids
     that are not in `streams` are ignored, owners that are not in `candidates` have lost what they had. A worker's
     load is weight / capacity, with capacity = `max_streams` - `reserved_weight`; mean load and imbalance are taken
-    over the workers that may be given something, and over what these hold.
+    over the workers that may be given something, and over what these hold. A `StreamTable` made before from the same
+    streams gives the same plan sooner.
     """
-    fleet = Fleet(streams, candidates)
-    homeless = fleet.keep(current)
-    triggers = {stream_id: _trigger(stream_id, candidates, current) for stream_id in homeless}
-    before = _held_now(fleet, current, homeless)
-    overflow, forced = shed(fleet)
-    forced += sum(
-        trigger is Trigger.WorkerIneligible and _is_kept(stream_id, candidates, current)
-        for stream_id, trigger in triggers.items()
-    )
-    triggers.update(dict.fromkeys(overflow, Trigger.OverCapacity))
-    kept = fleet.used.copy()
+    table = streams if isinstance(streams, StreamTable) else StreamTable(streams)
+    return solve(pose(table, candidates, current, policy))
 
-    waiting = _in_order([*homeless, *overflow], current)
-    left = _place(fleet, current, waiting, triggers)
-    placed = len(waiting) - len(left)
-    balancing = balance(fleet, current, policy, _placed_demand(fleet, left))
-    if balancing:
-        forced += fewest_to_balance(fleet, balancing.shares, kept, placed, policy)
-        _label(fleet, current, balancing.moved, triggers)
-        left = _place(fleet, current, left, triggers)
-    forced -= sum(_is_kept(stream_id, candidates, current) for stream_id in left)
 
-    names, owner = fleet.names, fleet.owner
-    target = {stream_id: names[i] for stream_id, i in owner.items()}
-    moves = [
-        Move(stream_id, current.get(stream_id), target[stream_id], triggers[stream_id])
-        for stream_id in sorted(triggers)
-        if stream_id in target and current.get(stream_id) != target[stream_id]
-    ]
+def solve(problem: Problem) -> Plan:
+    """As `plan`, for a problem that was posed already."""
+    return _Round(problem).plan() if len(problem.names) else _nobody(problem)
+
+
+def _nobody(problem: Problem) -> Plan:
+    """The plan without any worker."""
+    blocks = problem.stream_class % max(1, problem.blocks)
     return Plan(
-        target=target,
-        moves=tuple(moves),
-        unplaced=tuple(Unplaced(stream_id, fleet.why_not(stream_id)) for stream_id in sorted(left)),
-        imbalance_before_percent=100 * fleet.spread(before)[0],
-        imbalance_after_percent=100 * fleet.spread(fleet.used)[0],
-        balanced=tolerable(fleet, policy, _placed_demand(fleet, left)),
-        lower_bound=max(0, forced),
+        target={},
+        moves=(),
+        unplaced=tuple(map(Unplaced, problem.ids, (problem.why_not[b] for b in blocks.tolist()))),
+        imbalance_before_percent=0.0,
+        imbalance_after_percent=0.0,
+        balanced=True,
+        lower_bound=0,
     )
 
 
-def _trigger(stream_id: str, candidates: Mapping[str, Candidate], current: Mapping[str, str]) -> Trigger:
-    """Why a stream without a place has none."""
-    if stream_id not in current:
-        return Trigger.NewStream
-    return Trigger.WorkerIneligible if current[stream_id] in candidates else Trigger.WorkerLost
+class _Round:
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.fleet = Fleet(problem)
+        self._codes: Codes = np.full(len(problem.ids), -1, np.int8)
+        """(S,) why each stream moves; -1 where it does not."""
 
+    def plan(self) -> Plan:
+        p, fleet = self.problem, self.fleet
+        before = fleet.weigh(p.owner) if len(fleet.homeless) else fleet.used
+        parts = mean_parts(fleet, before)
+        imbalance_before = spread(p, fleet.open, before, parts)[0]
+        homeless = fleet.homeless
+        owner = p.owner[homeless]
+        self._mark(homeless[owner == NOBODY], Trigger.NewStream)
+        self._mark(homeless[owner == GONE], Trigger.WorkerLost)
+        self._mark(homeless[owner >= 0], Trigger.WorkerIneligible)
+        overflow, least = shed(fleet)
+        self._mark(overflow, Trigger.OverCapacity)
+        waiting = np.sort(np.concatenate((homeless, overflow)))
+        was_owned = p.owner[waiting] != NOBODY
+        waiting = np.concatenate((waiting[was_owned], waiting[~was_owned]))
+        forced = least + int(self._is_kept(homeless).sum())
 
-def _is_kept(stream_id: str, candidates: Mapping[str, Candidate], current: Mapping[str, str]) -> bool:
-    """Whether the stream has an owner that may keep what it has."""
-    owner = candidates.get(current.get(stream_id, ""))
-    return owner is not None and owner.keeps
+        asked = len(waiting)
+        waiting = self._place(waiting)
+        if len(waiting) == asked:
+            # Only when nothing else moves: loads are judged once repairs have settled.
+            owner, used = fleet.owner.copy(), fleet.used
+            fair = balance(fleet)
+            if fair:
+                self._label(np.flatnonzero(fleet.owner != owner))
+                forced += fewest_to_balance(p, owner, used, fleet.used, fair)
+                waiting = self._place(waiting)
+            else:
+                rotated = rotate(fleet)
+                self._mark(rotated, Trigger.Rotation)
+                forced += len(rotated)
+        forced -= int(self._is_kept(waiting).sum())
+        return self._answer(np.sort(waiting), before, imbalance_before, forced)
 
+    def _mark(self, streams: Ints, trigger: Trigger) -> None:
+        self._codes[streams] = _CODE[trigger]
 
-def _in_order(ids: Iterable[str], current: Mapping[str, str]) -> list[str]:
-    """Who had a worker comes before who is new."""
-    ids = sorted(ids)
-    return [s for s in ids if s in current] + [s for s in ids if s not in current]
+    def _is_kept(self, streams: Ints) -> Bools:
+        """Whether a stream has an owner that may keep what it has."""
+        owner = self.problem.owner[streams]
+        return (owner >= 0) & self.problem.keeps[np.maximum(owner, 0)]
 
+    def _place(self, waiting: Ints) -> Ints:
+        """Place what can be placed; answer the others, in the same order."""
+        p, fleet = self.problem, self.fleet
+        order = waiting
+        limits = [p.capacity]
+        if p.policy.target_load_percent < 100:
+            limits.insert(0, p.capacity * p.policy.target_load_percent // 100)
+        while len(waiting):
+            before = len(waiting)
+            for limit in limits:
+                waiting = place(fleet, waiting, limit)
+            if len(waiting):
+                waiting = squeeze(fleet, waiting, p.capacity)
+            if len(waiting):
+                made = pass_on(fleet, waiting, p.capacity)
+                self._mark_aside(made.aside)
+                waiting = made.left
+            if len(waiting) and len(p.weights) > 1:
+                made = gather(fleet, waiting, p.capacity)
+                self._mark_aside(made.aside)
+                waiting = made.left
+            if len(waiting) == before:
+                break
+            # What just went abroad for want of a gap of its size may find one now, and moves for nothing.
+            away = strangers(fleet)
+            away = away[self._codes[away] >= 0]
+            if len(away):
+                bring_home(fleet, away)
+        return order[np.isin(order, waiting)] if len(waiting) else waiting
 
-def _held_now(fleet: Fleet, current: Mapping[str, str], homeless: Sequence[str]) -> list[int]:
-    """Weight by worker before anything moves; to be asked after `keep`."""
-    held = fleet.used.copy()
-    for stream_id in homeless:
-        if (worker := fleet.index.get(current.get(stream_id, ""))) is not None:
-            held[worker] += fleet.weight(stream_id)
-    return held
+    def _mark_aside(self, streams: Ints) -> None:
+        # What was only just placed has its reason already.
+        p = self.problem
+        self._mark(streams[(p.owner[streams] >= 0) & (self._codes[streams] < 0)], Trigger.MakingRoom)
 
+    def _label(self, moved: Ints) -> None:
+        """Note the reason of balancing moves; streams that were placed just now keep theirs."""
+        p, fleet = self.problem, self.fleet
+        source, target = p.owner[moved], fleet.owner[moved]
+        busy = counts(p.owner[p.owner >= 0], len(p.names)) > 0
+        self._mark(moved, Trigger.Imbalance)
+        changed = p.capacity_changed[source] | p.capacity_changed[target]
+        self._mark(moved[changed], Trigger.CapacityChanged)
+        self._mark(moved[~busy[target]], Trigger.NewWorker)
+        if p.policy.strategy is Strategy.Location:
+            blocks = fleet.block_of(moved)
+            home = p.at_home[blocks, p.kind[target]] & ~p.at_home[blocks, p.kind[source]]
+            self._mark(moved[home], Trigger.ComingHome)
 
-def _placed_demand(fleet: Fleet, left: Sequence[str]) -> list[int]:
-    """Weight by class on open workers."""
-    demand = fleet.demand.copy()
-    for stream_id in left:
-        demand[fleet.class_of(stream_id)] -= fleet.weight(stream_id)
-    return demand
-
-
-def _place(
-    fleet: Fleet, current: Mapping[str, str], waiting: Sequence[str], triggers: dict[str, Trigger]
-) -> list[str]:
-    """Place what can be placed; answer the others.
-
-    Exact bytes are known only afterwards and may show room for another try; a try that places nothing changes
-    nothing, so that the next round finds nothing to do either.
-    """
-    while waiting:
-        shares = fair_shares(fleet, fleet.demand)
-        placement = Placement(fleet, shares, current, waiting)
-        left = squeeze(fleet, shares, placement.within_capacity())
-        made_room = placement.made_room
-        if left and len(fleet.classes) > 1:
-            gathering = Gathering(fleet, shares)
-            left = gathering.place(left)
-            made_room |= gathering.made_room
-        for stream_id, cause in made_room.items():
-            triggers.setdefault(stream_id, triggers[cause])
-        if len(left) == len(waiting):
-            return left
-        waiting = _in_order(left, current)
-    return []
-
-
-def _label(fleet: Fleet, current: Mapping[str, str], moved: Iterable[str], triggers: dict[str, Trigger]) -> None:
-    """Note the reason of balancing moves; streams that were placed just now keep theirs."""
-    busy = {owner for stream_id, owner in current.items() if stream_id in fleet.streams}
-    for stream_id in moved:
-        name = fleet.names[fleet.owner[stream_id]]
-        triggers.setdefault(stream_id, Trigger.Imbalance if name in busy or not busy else Trigger.NewWorker)
+    def _answer(self, left: Ints, before: Ints, imbalance_before: float, forced: int) -> Plan:
+        p, fleet = self.problem, self.fleet
+        moved = np.flatnonzero((fleet.owner != p.owner) & (fleet.owner >= 0))
+        owned = int(self._is_kept(moved).sum())
+        even = (tolerable(fleet) or tolerable(fleet, fair_parts(fleet))) and not len(strangers(fleet))
+        capacity = np.maximum(p.capacity, 1)
+        blocks = fleet.block_of(left)
+        return Plan(
+            target=Target(p, fleet.owner),
+            moves=Moves(p, moved, fleet.owner[moved], self._codes[moved]),
+            unplaced=tuple(
+                Unplaced(p.ids[i], p.why_not[b]) for i, b in zip(left.tolist(), blocks.tolist(), strict=True)
+            ),
+            imbalance_before_percent=100 * imbalance_before,
+            imbalance_after_percent=100 * spread(p, fleet.open, fleet.used, mean_parts(fleet, fleet.used))[0],
+            balanced=even,
+            lower_bound=max(0, forced),
+            owned_moves=owned,
+            loads_before=Loads(p.names, 100 * before / capacity),
+            loads_after=Loads(p.names, 100 * fleet.used / capacity),
+        )

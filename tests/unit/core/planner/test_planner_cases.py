@@ -230,7 +230,7 @@ def test_a_stream_that_lives_on_the_only_capable_worker_makes_room_by_moving():
     assert done.unplaced == ()
     assert done.target["v"] == "w0"
     assert [(m.source, m.target) for m in done.moves if m.stream != "v"] == [("w0", "w1")]
-    assert triggers(done) == {Trigger.NewStream: 2}
+    assert triggers(done) == {Trigger.NewStream: 1, Trigger.MakingRoom: 1}
 
 
 def test_room_is_made_along_a_chain_of_workers():

@@ -1,0 +1,187 @@
+"""Streams move because the loads are uneven.
+
+Only outside the policy's tolerance, at most so many a round, and only where it clearly helps. The fair parts are
+aimed at, not the edge of the tolerance, because a fleet that stops at the edge is outside it again with the next
+stream. What is above a worker's part leaves it, and what is below is filled; where only one of the two calls for
+moves, those on the other side who have the odd stream give it, or take it, so that nothing moves twice.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fingerv7.core.planner.arrays import Bools, Floats, Ints, counts, joined, none, ranks, sums
+from fingerv7.core.planner.evening import even_out
+from fingerv7.core.planner.fairness import Fair, fair_parts, may_move, mean_parts, strangers, tolerable
+from fingerv7.core.planner.fleet import Fleet, spread
+from fingerv7.core.planner.placing import bring_home, place
+from fingerv7.core.planner.room import pass_on
+from fingerv7.core.planner.water import pour
+
+_STEPS = 6
+_CLEARLY = 0.9
+"""Balancing that leaves more than this part of the imbalance is not worth its moves."""
+_EPSILON = 1e-9
+
+
+def balance(fleet: Fleet) -> Fair | None:
+    """Even out the loads, where that is called for, allowed, and helps; answer the parts that were aimed at."""
+    p = fleet.problem
+    if not p.policy.may_balance or not len(fleet.open):
+        return None
+    work = _Work(fleet)
+    came_home = work.bring_home(strangers(fleet))
+    if not came_home and tolerable(fleet):
+        return None
+    fair = fair_parts(fleet)
+    if tolerable(fleet, fair) or not _even_out(work, fair):
+        return fair if came_home else None
+    return fair
+
+
+def _even_out(work: _Work, fair: Fair) -> bool:
+    fleet = work.fleet
+    before = _unevenness(fleet, fair)
+    with fleet.attempt() as attempt:
+        fleet.may_take = may_move(fleet.problem)
+        for _ in range(_STEPS):
+            if not work.step(fair):
+                break
+        if len(fleet.problem.weights) > 1 and not work.cut:
+            even_out(fleet, fair, work.left)
+        fleet.may_take = fleet.problem.may_take
+        if np.any(fleet.owner != attempt.owner) and _helps(before, _unevenness(fleet, fair), cut=work.cut):
+            attempt.keep()
+    return attempt.kept
+
+
+class _Work:
+    def __init__(self, fleet: Fleet) -> None:
+        self.fleet = fleet
+        self.left = fleet.budget
+        """Moves that may still be made."""
+        self.cut = False
+        """Whether more moves were wanted than may be made."""
+
+    def bring_home(self, movers: Ints) -> bool:
+        """Streams whose location has room for them leave the others; whether any did."""
+        if not len(movers):
+            return False
+        movers = self._within_budget(movers, mean_parts(self.fleet, self.fleet.used))
+        return self._charge(movers, bring_home(self.fleet, movers))
+
+    def step(self, fair: Fair) -> bool:
+        """One round of giving and taking; whether anything moved."""
+        fleet, p = self.fleet, self.fleet.problem
+        used, is_open = fleet.used, p.is_open
+        above = np.where(is_open, np.maximum(used - fair.most, 0), 0)
+        below = np.where(is_open, np.maximum(fair.least - used, 0), 0)
+        short, over = int(below.sum()), int(above.sum())
+        if self.left <= 0 or not (short or over):
+            self.cut = self.cut or bool(short or over)
+            return False
+        gaps = below > 0 if short >= over else is_open & (used < fair.most)
+        takes = np.zeros(p.kinds, bool)
+        takes[p.kind[gaps]] = True
+        movable = np.any(fleet.may_take & takes, axis=1)
+        must = self._choose(above, movable)
+        movers = joined([must, self._choose_odd(fair, short, movable, must)])
+        movers = self._within_budget(movers, fair.exact)
+        if not len(movers):
+            return False
+        homes = fleet.take(movers)
+        givers = np.zeros(len(p.names), bool)
+        givers[homes] = True
+        left = place(fleet, movers, np.where(givers, 0, fair.least))
+        rest = place(fleet, np.intersect1d(left, must), np.where(givers, 0, fair.most))
+        if len(rest) and p.blocks > 1:
+            made = pass_on(fleet, rest, np.where(givers, fleet.used, fair.most), self.left - len(movers))
+            self.left -= len(made.aside)
+        nowhere = fleet.owner[movers] < 0
+        fleet.put(movers[nowhere], homes[nowhere])
+        return self._charge(movers, homes)
+
+    def _choose(self, amounts: Ints, movable: Bools) -> Ints:
+        """Streams that leave, for each worker no more than its amount; heavy ones, so that few move."""
+        fleet, p = self.fleet, self.fleet.problem
+        amounts = amounts.copy()
+        held = np.flatnonzero(np.append(amounts > 0, False)[fleet.owner])
+        if p.blocks > 1:
+            held = held[movable[fleet.block_of(held)]]
+        chosen: list[Ints] = []
+        weight_rank = p.stream_class[held] // p.blocks
+        for rank, weight in enumerate(p.weights.tolist()):
+            those = held[weight_rank == rank] if len(p.weights) > 1 else held
+            those = those[np.argsort(fleet.owner[those], kind="stable")]
+            owners = fleet.owner[those]
+            those = those[ranks(owners) < (amounts // weight)[owners]]
+            amounts -= weight * counts(fleet.owner[those], len(amounts))
+            chosen.append(those)
+        return joined(chosen)
+
+    def _choose_odd(self, fair: Fair, short: int, movable: Bools, besides: Ints) -> Ints:
+        """As `_choose`, from workers that have a stream more than they need: as many as are still wanted."""
+        fleet, p = self.fleet, self.fleet.problem
+        wanted = short - int(fleet.weight_of(besides).sum())
+        if wanted <= 0:
+            return none()
+        spare = np.where(p.is_open & (fleet.used <= fair.most), np.maximum(fleet.used - fair.least, 0), 0)
+        if p.blocks > 1:
+            held = np.flatnonzero(np.append(spare > 0, False)[fleet.owner])
+            held = held[movable[fleet.block_of(held)]]
+            spare = np.minimum(spare, sums(fleet.owner[held], fleet.weight_of(held), len(spare)).astype(np.int64))
+        return self._choose(self._from_the_fullest(wanted, spare, fair.exact), movable)
+
+    def _from_the_fullest(self, wanted: int, at_most: Ints, parts: Floats) -> Ints:
+        """(W,) what each worker gives: poured upside down."""
+        fleet, p = self.fleet, self.fleet.problem
+        group = np.zeros(len(p.names), np.int16)
+        height = parts - fleet.used
+        return pour(np.array([wanted]), group, height, at_most, np.maximum(p.strength, 1.0))
+
+    def _within_budget(self, movers: Ints, parts: Floats) -> Ints:
+        """As many as may be moved, from the fullest workers evenly."""
+        fleet, p = self.fleet, self.fleet.problem
+        if len(movers) <= self.left:
+            return movers
+        self.cut = True
+        may = self._from_the_fullest(self.left, counts(fleet.owner[movers], len(p.names)), parts)
+        movers = movers[np.argsort(fleet.owner[movers], kind="stable")]
+        owners = fleet.owner[movers]
+        return movers[ranks(owners) < may[owners]]
+
+    def _charge(self, movers: Ints, homes: Ints) -> bool:
+        """Count the moves; whether there were any."""
+        moved = int((self.fleet.owner[movers] != homes).sum())
+        self.left -= moved
+        return moved > 0
+
+
+class _Unevenness(NamedTuple):
+    from_mean: float
+    """Largest distance from the mean load,"""
+    from_fair: float
+    """and from the fair load."""
+    squares: float
+    """Sum of squared distances from the fair parts, each as a share of the capacity."""
+
+
+def _unevenness(fleet: Fleet, fair: Fair) -> _Unevenness:
+    p, workers = fleet.problem, fleet.open
+    away = fleet.used[workers] - fair.exact[workers]
+    return _Unevenness(
+        spread(p, workers, fleet.used, mean_parts(fleet, fleet.used))[0],
+        spread(p, workers, fleet.used, fair.exact)[0],
+        float((away * away / p.capacity[workers]).sum()),
+    )
+
+
+def _helps(before: _Unevenness, after: _Unevenness, *, cut: bool) -> bool:
+    """A step that the budget cut short need not reach the worst worker yet, but it must come nearer."""
+    if after.from_mean > before.from_mean + _EPSILON:
+        return False
+    if cut:
+        return after.squares < before.squares - _EPSILON
+    return after.from_mean <= _CLEARLY * before.from_mean or after.from_fair <= _CLEARLY * before.from_fair
