@@ -23,7 +23,7 @@ MEASURE_EVERY_S = 60.0
 SMOOTHING_S = 600.0
 """A lasting change has taken two thirds of its effect after this time."""
 STEP = 10
-BAND = 15
+BAND = 18
 """How far the smoothed score may be from the one in use; more than `STEP`, so that no border is crossed twice."""
 
 
