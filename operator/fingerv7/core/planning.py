@@ -24,7 +24,6 @@ NO_PLAN = Plan(
     unplaced=(),
     imbalance_before_percent=0.0,
     imbalance_after_percent=0.0,
-    balanced=True,
     lower_bound=0,
 )
 
@@ -48,6 +47,8 @@ class Outcome:
     """Streams that nobody was given, and why."""
     balances: bool = False
     """Whether some of it moves for balance."""
+    balanced: bool = True
+    """Whether the loads are within tolerance afterwards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +176,7 @@ class _Round:
             intended=_intentions(self._world, self._memory, target, granted),
             missing=missing,
             balances=any(move.trigger in BALANCING for move in made.moves),
+            balanced=made.balanced,
         )
 
 

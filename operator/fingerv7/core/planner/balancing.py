@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fingerv7.core.planner.arrays import Bools, Floats, Ints, counts, joined, none, ranks, sums
+from fingerv7.core.planner.arrays import Bools, Floats, Ints, counts, joined, ranks, sums
 from fingerv7.core.planner.evening import even_out
 from fingerv7.core.planner.fairness import Fair, fair_parts, may_move, mean_parts, strangers, tolerable
 from fingerv7.core.planner.fleet import Fleet, spread
@@ -86,18 +86,19 @@ class _Work:
         takes = np.zeros(p.kinds, bool)
         takes[p.kind[gaps]] = True
         movable = np.any(fleet.may_take & takes, axis=1)
-        must = self._choose(above, movable)
-        movers = joined([must, self._choose_odd(fair, short, movable, must)])
-        movers = self._within_budget(movers, fair.exact)
+        if short > over:
+            above = above + self._odd(fair, short - over, movable)
+        movers = self._within_budget(self._choose(above, movable), fair.exact)
         if not len(movers):
             return False
         homes = fleet.take(movers)
         givers = np.zeros(len(p.names), bool)
         givers[homes] = True
-        left = place(fleet, movers, np.where(givers, 0, fair.least))
-        rest = place(fleet, np.intersect1d(left, must), np.where(givers, 0, fair.most))
-        if len(rest) and p.blocks > 1:
-            made = pass_on(fleet, rest, np.where(givers, fleet.used, fair.most), self.left - len(movers))
+        left = place(fleet, movers, np.where(givers, 0, fair.least), all_that_fit=False)
+        if over > short:
+            left = place(fleet, left, np.where(givers, 0, fair.most), all_that_fit=False)
+        if len(left) == len(movers) and p.blocks > 1 and len(p.weights) == 1:
+            made = pass_on(fleet, left, np.where(givers, fleet.used, fair.most), self.left - len(movers))
             self.left -= len(made.aside)
         nowhere = fleet.owner[movers] < 0
         fleet.put(movers[nowhere], homes[nowhere])
@@ -121,18 +122,15 @@ class _Work:
             chosen.append(those)
         return joined(chosen)
 
-    def _choose_odd(self, fair: Fair, short: int, movable: Bools, besides: Ints) -> Ints:
-        """As `_choose`, from workers that have a stream more than they need: as many as are still wanted."""
+    def _odd(self, fair: Fair, wanted: int, movable: Bools) -> Ints:
+        """(W,) of what workers have between their part rounded down and rounded up, as much as is wanted."""
         fleet, p = self.fleet, self.fleet.problem
-        wanted = short - int(fleet.weight_of(besides).sum())
-        if wanted <= 0:
-            return none()
-        spare = np.where(p.is_open & (fleet.used <= fair.most), np.maximum(fleet.used - fair.least, 0), 0)
+        spare = np.where(p.is_open, np.maximum(np.minimum(fleet.used, fair.most) - fair.least, 0), 0)
         if p.blocks > 1:
             held = np.flatnonzero(np.append(spare > 0, False)[fleet.owner])
             held = held[movable[fleet.block_of(held)]]
             spare = np.minimum(spare, sums(fleet.owner[held], fleet.weight_of(held), len(spare)).astype(np.int64))
-        return self._choose(self._from_the_fullest(wanted, spare, fair.exact), movable)
+        return self._from_the_fullest(wanted, spare, fair.exact + np.maximum(fleet.used - fair.most, 0))
 
     def _from_the_fullest(self, wanted: int, at_most: Ints, parts: Floats) -> Ints:
         """(W,) what each worker gives: poured upside down."""

@@ -7,12 +7,13 @@ squared distances from the fair parts most. That sum falls with every step, so t
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-from fingerv7.core.planner.arrays import Floats, Ints
+from fingerv7.core.planner.arrays import Bools, Floats, Ints
 from fingerv7.core.planner.fairness import Fair
 from fingerv7.core.planner.fleet import Fleet
 
@@ -36,6 +37,7 @@ def even_out(fleet: Fleet, fair: Fair, moves: int) -> None:
     """
     p, workers = fleet.problem, fleet.open
     tolerance = p.policy.imbalance_threshold_percent / 100
+    index: _Index | None = None
     stuck: set[int] = set()
     in_vain = 0
     while moves > 0 and in_vain < _PATIENCE:
@@ -47,16 +49,21 @@ def even_out(fleet: Fleet, fair: Fair, moves: int) -> None:
         )
         if worst is None:
             return
-        step = _best(fleet, fair, worst, moves)
+        if index is None:
+            index = _Index(fleet)
+            # Which kinds have something that another kind may take.
+            lives = fleet.stock().sum(axis=0) > 0
+            gives = lives.T.astype(np.int32) @ fleet.may_take > 0
+        step = _best(fleet, fair, index, worst, moves, gives)
         if step is None:
             stuck.add(worst)
             in_vain += 1
             continue
         in_vain = 0
         moves -= 1 if step.returns is None else 2
-        _move(fleet, step.gives, step.receiver)
+        index.move(step.gives, step.receiver)
         if step.returns is not None:
-            _move(fleet, step.returns, step.donor)
+            index.move(step.returns, step.donor)
         stuck -= {step.donor, step.receiver}
 
 
@@ -67,20 +74,16 @@ def _furthest(workers: Ints, off: Floats) -> list[int]:
     return found
 
 
-def _move(fleet: Fleet, stream: int, target: int) -> None:
-    one = np.array([stream])
-    fleet.take(one)
-    fleet.put(one, np.array([target]))
-
-
-def _best(fleet: Fleet, fair: Fair, worker: int, moves: int) -> _Step | None:
+def _best(fleet: Fleet, fair: Fair, index: _Index, worker: int, moves: int, gives: Bools) -> _Step | None:
     p, workers = fleet.problem, fleet.open
     off = (fleet.used - fair.exact) / np.maximum(p.capacity, 1)
     giving = off[worker] > 0
-    others = workers[workers != worker]
+    kind = fleet.problem.kind
+    suits = gives[kind[worker], kind[workers]] if giving else gives[kind[workers], kind[worker]]
+    others = workers[suits & (workers != worker)]
     order = others[np.lexsort((others, off[others] if giving else -off[others]))][:_PARTNERS].tolist()
     pairs = [(worker, i) if giving else (i, worker) for i in order]
-    held = {i: _one_of_each(fleet, i) for i in {worker, *order}}
+    held = {i: index.one_of_each(i) for i in {worker, *order}}
     steps = [step for pair in pairs for step in _moves(fleet, fair, held, *pair)]
     if not steps and moves > 1:
         steps = [step for pair in pairs for step in _swaps(fleet, fair, held, *pair)]
@@ -89,11 +92,39 @@ def _best(fleet: Fleet, fair: Fair, worker: int, moves: int) -> _Step | None:
     )
 
 
-def _one_of_each(fleet: Fleet, worker: int) -> list[int]:
-    """A stream of every class that lives there."""
-    held = fleet.held_by(worker)
-    found: list[int] = held[np.unique(fleet.problem.stream_class[held], return_index=True)[1]].tolist()
-    return found
+class _Index:
+    """The streams of each worker, sorted into classes when somebody asks."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        self._order = np.argsort(fleet.owner, kind="stable")
+        self._ends = np.searchsorted(fleet.owner[self._order], np.arange(len(fleet.problem.names) + 1))
+        self._classes: dict[int, dict[int, list[int]]] = {}
+
+    def one_of_each(self, worker: int) -> list[int]:
+        """A stream of every class that lives there."""
+        return [streams[-1] for _, streams in sorted(self._of(worker).items())]
+
+    def move(self, stream: int, target: int) -> None:
+        source, c = int(self._fleet.owner[stream]), int(self._fleet.problem.stream_class[stream])
+        here, there = self._of(source), self._of(target)
+        here[c].remove(stream)
+        if not here[c]:
+            del here[c]
+        insort(there.setdefault(c, []), stream)
+        one = np.array([stream])
+        self._fleet.take(one)
+        self._fleet.put(one, np.array([target]))
+
+    def _of(self, worker: int) -> dict[int, list[int]]:
+        if worker not in self._classes:
+            found: dict[int, list[int]] = {}
+            streams = self._order[self._ends[worker] : self._ends[worker + 1]]
+            classes = self._fleet.problem.stream_class[streams]
+            for stream, c in zip(streams.tolist(), classes.tolist(), strict=True):
+                found.setdefault(c, []).append(stream)
+            self._classes[worker] = found
+        return self._classes[worker]
 
 
 def _moves(fleet: Fleet, fair: Fair, held: dict[int, list[int]], donor: int, receiver: int) -> Iterator[_Step]:
@@ -119,9 +150,9 @@ def _weight(fleet: Fleet, stream: int) -> int:
 
 def _gain(fleet: Fleet, fair: Fair, donor: int, receiver: int, weight: int) -> float:
     """By how much the sum of squares, each divided by its worker's capacity, falls."""
-    capacity, away = fleet.problem.capacity, fleet.used - fair.exact
-    lost, won = weight / capacity[donor], weight / capacity[receiver]
-    gain = lost * (2 * away[donor] - weight) - won * (2 * away[receiver] + weight)
+    capacity = fleet.problem.capacity
+    over, under = fleet.used[donor] - fair.exact[donor], fleet.used[receiver] - fair.exact[receiver]
+    gain = weight / capacity[donor] * (2 * over - weight) - weight / capacity[receiver] * (2 * under + weight)
     return float(gain) if gain > 1e-9 else 0.0
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fingerv7.core.planner.arrays import Codes, Floats, Ints, code_type, counts, ranks, sums
+from fingerv7.core.planner.arrays import Codes, Floats, Ints, code_type, counts, joined, ranks, sums
 from fingerv7.core.planner.fleet import Fleet
 from fingerv7.core.planner.flow import Flow, scarce_first
 from fingerv7.core.planner.model import Strategy
@@ -18,15 +18,16 @@ _TRIES = 4
 _EPSILON = 1e-6
 
 
-def place(fleet: Fleet, waiting: Ints, limit: Ints) -> Ints:
+def place(fleet: Fleet, waiting: Ints, limit: Ints, *, all_that_fit: bool = True) -> Ints:
     """Give `waiting` (in order of precedence) places up to `limit` (W,) weight; answer those that got none.
 
-    What does not fit to the last bit in amounts may fit in streams of another weight, hence several tries.
+    What does not fit to the last bit in amounts may fit in streams of another weight, hence several tries; unless
+    the others have a place to return to, so that not `all_that_fit` need be placed.
     """
-    for _ in range(_TRIES):
+    for _ in range(_TRIES if all_that_fit else 1):
         if not len(waiting):
             break
-        left = _place(fleet, waiting, limit)
+        left = _place(fleet, waiting, limit, all_that_fit=all_that_fit)
         if len(left) == len(waiting):
             break
         waiting = left
@@ -45,7 +46,7 @@ def bring_home(fleet: Fleet, streams: Ints) -> Ints:
     return before
 
 
-def _place(fleet: Fleet, waiting: Ints, limit: Ints) -> Ints:
+def _place(fleet: Fleet, waiting: Ints, limit: Ints, *, all_that_fit: bool) -> Ints:
     p = fleet.problem
     classes = p.stream_class[waiting]
     if p.blocks > 1 or len(p.weights) > 1:
@@ -53,23 +54,25 @@ def _place(fleet: Fleet, waiting: Ints, limit: Ints) -> Ints:
         waiting, classes = waiting[order], classes[order]
     shape = len(p.weights), p.blocks
     asked = counts(classes, shape[0] * shape[1]).reshape(shape)
-    flow, admitted = allot(fleet, asked, limit)
+    flow, admitted = allot(fleet, asked, limit, all_that_fit=all_that_fit)
     if not admitted.any():
         return waiting
-    # Of a class that is not admitted whole, those who come first are.
-    chosen = ranks(classes) < admitted.ravel()[classes]
-    left = [waiting[~chosen]]
-    waiting, classes = waiting[chosen], classes[chosen]
+    left: list[Ints] = []
+    if admitted is not asked:
+        # Of a class that is not admitted whole, those who come first are.
+        chosen = ranks(classes) < admitted.ravel()[classes]
+        left = [waiting[~chosen]]
+        waiting = waiting[chosen]
     start = 0
     for rank, kinds in enumerate(_split(admitted, p.weights, flow)):
         end = start + int(admitted[rank].sum())
         if end > start:
             left.append(pack(fleet, waiting[start:end], kinds, int(p.weights[rank]), limit))
         start = end
-    return np.concatenate(left)
+    return joined(left)
 
 
-def allot(fleet: Fleet, asked: Ints, limit: Ints) -> tuple[Flow, Ints]:
+def allot(fleet: Fleet, asked: Ints, limit: Ints, *, all_that_fit: bool) -> tuple[Flow, Ints]:
     """Amounts of each block for each kind, and how many streams of each class (J, B) that admits."""
     p = fleet.problem
     blocks = np.flatnonzero(asked.any(axis=0))
@@ -78,7 +81,7 @@ def allot(fleet: Fleet, asked: Ints, limit: Ints) -> tuple[Flow, Ints]:
     demand = p.weights @ asked
     order = scarce_first(fleet.may_take, capacity, blocks.tolist())
     lacking = _pour_all(fleet, flow, order, demand.astype(np.float64), home)
-    if lacking.any() and len(p.weights) > 1:
+    if lacking.any() and len(p.weights) > 1 and all_that_fit:
         # Not everything fits. As many streams as possible do when light ones go first: what can be poured is a
         # polymatroid, on which going by value per weight is the best that can be done (J. Edmonds, 1970).
         flow = open_flow(fleet, limit)
@@ -88,10 +91,13 @@ def allot(fleet: Fleet, asked: Ints, limit: Ints) -> tuple[Flow, Ints]:
             left = _pour_all(fleet, flow, [b for b in order if wanted[b]], wanted.astype(np.float64), home)
             admitted[rank] = np.floor((wanted - left) / p.weights[rank] + _EPSILON)
         return flow, admitted
-    _even_out(fleet, flow, lacking)
+    if all_that_fit:
+        # Otherwise the limits are fair parts, which make loads even.
+        _even_out(fleet, flow, lacking)
     if not lacking.any():
         return flow, asked
-    return flow, np.floor((demand - lacking) / p.weights[0] + _EPSILON).astype(np.int64)[None, :]
+    part = (demand - lacking) / np.maximum(demand, 1)
+    return flow, np.floor(asked * part + _EPSILON).astype(np.int64)
 
 
 def open_flow(fleet: Fleet, limit: Ints) -> Flow:

@@ -253,10 +253,10 @@ def _suitability(
         able = np.array([needs <= kind.capabilities for kind in kinds], bool)
         allowed = able & (not block.excluded)
         if block.pinned_to:
-            allowed &= [name == block.pinned_to for name in host]
+            allowed &= np.array([name == block.pinned_to for name in host], bool)
         if block.kept_from:
-            allowed &= [name not in block.kept_from for name in host]
-        at_home[b] = [bool(location) and kind.location == location for kind in kinds]
+            allowed &= np.array([name not in block.kept_from for name in host], bool)
+        at_home[b] = np.array([bool(location) and kind.location == location for kind in kinds], bool)
         may_keep[b] = allowed & keeps
         may_take[b] = allowed & is_open
         if block.returns_to >= 0:

@@ -56,7 +56,6 @@ def _nobody(problem: Problem) -> Plan:
         unplaced=tuple(map(Unplaced, problem.ids, (problem.why_not[b] for b in blocks.tolist()))),
         imbalance_before_percent=0.0,
         imbalance_after_percent=0.0,
-        balanced=True,
         lower_bound=0,
     )
 
@@ -80,9 +79,10 @@ class _Round:
         self._mark(homeless[owner >= 0], Trigger.WorkerIneligible)
         overflow, least = shed(fleet)
         self._mark(overflow, Trigger.OverCapacity)
-        waiting = np.sort(np.concatenate((homeless, overflow)))
+        waiting = np.sort(np.concatenate((homeless, overflow))) if len(overflow) else homeless
         was_owned = p.owner[waiting] != NOBODY
-        waiting = np.concatenate((waiting[was_owned], waiting[~was_owned]))
+        if was_owned.any() and not was_owned.all():
+            waiting = np.concatenate((waiting[was_owned], waiting[~was_owned]))
         forced = least + int(self._is_kept(homeless).sum())
 
         asked = len(waiting)
@@ -108,7 +108,8 @@ class _Round:
     def _is_kept(self, streams: Ints) -> Bools:
         """Whether a stream has an owner that may keep what it has."""
         owner = self.problem.owner[streams]
-        return (owner >= 0) & self.problem.keeps[np.maximum(owner, 0)]
+        owned: Bools = owner >= 0
+        return owned & self.problem.keeps[np.maximum(owner, 0)] if owned.any() else owned
 
     def _place(self, waiting: Ints) -> Ints:
         """Place what can be placed; answer the others, in the same order."""
@@ -163,7 +164,6 @@ class _Round:
         p, fleet = self.problem, self.fleet
         moved = np.flatnonzero((fleet.owner != p.owner) & (fleet.owner >= 0))
         owned = int(self._is_kept(moved).sum())
-        even = (tolerable(fleet) or tolerable(fleet, fair_parts(fleet))) and not len(strangers(fleet))
         capacity = np.maximum(p.capacity, 1)
         blocks = fleet.block_of(left)
         return Plan(
@@ -174,9 +174,9 @@ class _Round:
             ),
             imbalance_before_percent=100 * imbalance_before,
             imbalance_after_percent=100 * spread(p, fleet.open, fleet.used, mean_parts(fleet, fleet.used))[0],
-            balanced=even,
             lower_bound=max(0, forced),
             owned_moves=owned,
             loads_before=Loads(p.names, 100 * before / capacity),
             loads_after=Loads(p.names, 100 * fleet.used / capacity),
+            judge=lambda: (tolerable(fleet) or tolerable(fleet, fair_parts(fleet))) and not len(strangers(fleet)),
         )
