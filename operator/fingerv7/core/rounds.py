@@ -54,6 +54,8 @@ class Decision:
     """Workers whose Lease is to be read directly, each with its T."""
     balances: bool = False
     """Whether the writes begin a round of balancing moves."""
+    balanced: bool = True
+    """Whether the loads are within tolerance after the plan."""
     cooling_down: bool = False
     proposal: Proposal | None = None
     """Moves for balance that wait for consent."""
@@ -167,6 +169,7 @@ def decide(world: World, memory: Memory, *, now: float, next_token: Callable[[],
             and any(e > holders[name].free_through for e in worker.assignment.revoking.values())
         ],
         balances=outcome.balances and bool(writes),
+        balanced=outcome.balanced,
         cooling_down=memory.last_balance is not None and now - memory.last_balance < rules.cooldown_s,
         proposal=planned.proposal,
         judged=planned.judged,

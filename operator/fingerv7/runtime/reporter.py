@@ -325,7 +325,7 @@ def _pool_view(
         capacity=sum(world.workers[name].max_streams for name in ready),
         weight=sum(granted.values()),
         imbalance_percent=decision.plan.imbalance_after_percent,
-        balanced=decision.plan.balanced,
+        balanced=decision.balanced,
         cooling_down=decision.cooling_down,
         source=source,
         starting=_starting(world),

@@ -106,6 +106,32 @@ def test_a_request_balances_although_the_cooldown_runs(system: System) -> None:
     prove(system.fleet, since=since, allowed_gap_s=PLANNED_GAP_S)
 
 
+def test_pins_and_exclusions_hold(system: System) -> None:
+    since, served = system.fleet.now(), system.fleet.table.active_ids()
+    mine = sorted(i for i, worker in system.fleet.assigned().items() if worker == FIRST)
+    pinned, kept_away, unwanted = mine[0], mine[1], mine[2]
+    system.fleet.patch_pool(
+        {
+            "balancing": {
+                "pins": [{"stream": pinned, "worker": FOURTH}],
+                "exclusions": [{"stream": kept_away, "worker": FIRST}, {"stream": unwanted}, {"worker": SECOND}],
+            }
+        }
+    )
+
+    def obeyed() -> bool:
+        running = system.fleet.running()
+        return running.get(pinned) == FOURTH and running.get(kept_away) == FOURTH and unwanted not in running
+
+    # Nothing new goes to the second, so that only one is left for what the first may not have.
+    system.fleet.wait_for(obeyed, SOON_S, "every bound is kept")
+    system.await_pool("Ready", False, "StreamsUnassigned", "1 Excluded")
+    assert status(system)["unassignedExamples"] == {"Excluded": [unwanted]}
+    prove(system.fleet, since=since, allowed_gap_s=PLANNED_GAP_S, expected=served - {unwanted})
+    system.fleet.patch_pool({"balancing": {"pins": [], "exclusions": []}})
+    system.await_ready()
+
+
 # --- what is looked at ------------------------------------------------------------------------------------
 
 

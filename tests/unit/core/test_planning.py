@@ -228,6 +228,64 @@ def test_every_move_says_why(loss, reason):
     assert len(moves) == 10
 
 
+def test_a_changed_capacity_is_the_reason_of_the_moves_it_leads_to():
+    pool = Pool({"a": 30, "b": 30}, 30)
+    pool.rules = rules(policy=AT_ONCE)
+    pool.settle()
+    pool.members["b"].worker = replace(pool.members["b"].worker, max_streams=200)
+    moves = pool.round().plan.moves
+    assert {move.trigger for move in moves} == {Trigger.CapacityChanged}
+    pool.settle()
+    assert pool.loads()["b"] > 20
+
+
+def test_each_stream_changes_its_worker_once_a_period_and_the_loads_stay_even():
+    pool = Pool({"a": 30, "b": 30, "c": 30}, 30)
+    hour_s = 3600.0
+    pool.rules = rules(policy=AT_ONCE, rotation_s=hour_s)
+    pool.settle()
+    before, changes = owners(pool), Counter()
+    for _ in range(125):
+        pool.pass_time(60.0)
+        decision = pool.settle(4)
+        now = owners(pool)
+        changes.update(i for i, name in now.items() if before[i] != name)
+        before = now
+        assert all(abs(load - 10) <= pool.rules.policy.max_stream_difference for load in pool.loads().values())
+    # Two hours and a bit.
+    assert set(changes.values()) <= {2, 3}
+    assert len(changes) == 30
+    assert decision.rotated_through_s > pool.wall_s + pool.now - hour_s / 3
+
+
+def test_turns_wait_for_approval_too():
+    pool = Pool({"a": 30, "b": 30, "c": 30}, 30)
+    pool.rules = rules(mode=Mode.Manual, policy=AT_ONCE, rotation_s=3600.0)
+    pool.settle()
+    before = owners(pool)
+    pool.pass_time(610.0)
+    proposal = pool.settle().proposal
+    assert {move.trigger for move in proposal.moves} == {Trigger.Rotation}
+    assert owners(pool) == before
+    pool.pass_time(300.0)
+    assert pool.settle().proposal == proposal
+    pool.asked = Asked(approve=proposal.id)
+    assert pool.round().answer.approved
+    pool.asked = Asked()
+    pool.settle()
+    assert owners(pool) == before | {move.stream: move.target for move in proposal.moves}
+
+
+def test_pins_and_exclusions_reach_the_planner():
+    pool = Pool({"a": 30, "b": 30}, 10)
+    bounds = {"pins": {"s0": "b"}, "excluded_streams": frozenset({"s1"}), "excluded_pairs": frozenset({("s2", "a")})}
+    pool.rules = rules(policy=Policy(**bounds))
+    decision = pool.settle()
+    where = owners(pool)
+    assert (where["s0"], where["s2"]) == ("b", "b")
+    assert decision.unassigned == [("s1", "Excluded")]
+
+
 def test_what_is_asked_twice_in_the_same_world_is_planned_once():
     pool = uneven(Mode.Manual)
     first = pool.settle()
