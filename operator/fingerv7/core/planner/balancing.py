@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fingerv7.core.planner.arrays import Bools, Floats, Ints, counts, joined, ranks, sums
+from fingerv7.core.planner.arrays import Bools, Codes, Floats, Ints, counts, joined, ranks, sums
 from fingerv7.core.planner.evening import even_out
 from fingerv7.core.planner.fairness import Fair, fair_parts, may_move, mean_parts, strangers, tolerable
 from fingerv7.core.planner.fleet import Fleet, spread
@@ -26,19 +26,28 @@ _CLEARLY = 0.9
 _EPSILON = 1e-9
 
 
-def balance(fleet: Fleet) -> Fair | None:
-    """Even out the loads, where that is called for, allowed, and helps; answer the parts that were aimed at."""
+class Balancing(NamedTuple):
+    came_home: int
+    """How many streams went back to their location; what follows is the state after that."""
+    owner: Codes
+    used: Ints
+    fair: Fair | None
+    """The parts that were aimed at, if loads were evened out."""
+
+
+def balance(fleet: Fleet) -> Balancing | None:
+    """Even out the loads, where that is called for, allowed, and helps."""
     p = fleet.problem
     if not p.policy.may_balance or not len(fleet.open):
         return None
     work = _Work(fleet)
     came_home = work.bring_home(strangers(fleet))
-    if not came_home and tolerable(fleet):
-        return None
-    fair = fair_parts(fleet)
-    if tolerable(fleet, fair) or not _even_out(work, fair):
-        return fair if came_home else None
-    return fair
+    if not tolerable(fleet):
+        owner, used = fleet.owner.copy(), fleet.used
+        fair = fair_parts(fleet)
+        if not tolerable(fleet, fair) and _even_out(work, fair):
+            return Balancing(came_home, owner, used, fair)
+    return Balancing(came_home, fleet.owner, fleet.used, None) if came_home else None
 
 
 def _even_out(work: _Work, fair: Fair) -> bool:
@@ -65,10 +74,10 @@ class _Work:
         self.cut = False
         """Whether more moves were wanted than may be made."""
 
-    def bring_home(self, movers: Ints) -> bool:
-        """Streams whose location has room for them leave the others; whether any did."""
+    def bring_home(self, movers: Ints) -> int:
+        """Streams whose location has room for them leave the others; how many did."""
         if not len(movers):
-            return False
+            return 0
         movers = self._within_budget(movers, mean_parts(self.fleet, self.fleet.used))
         return self._charge(movers, bring_home(self.fleet, movers))
 
@@ -102,7 +111,7 @@ class _Work:
             self.left -= len(made.aside)
         nowhere = fleet.owner[movers] < 0
         fleet.put(movers[nowhere], homes[nowhere])
-        return self._charge(movers, homes)
+        return self._charge(movers, homes) > 0
 
     def _choose(self, amounts: Ints, movable: Bools) -> Ints:
         """Streams that leave, for each worker no more than its amount; heavy ones, so that few move."""
@@ -150,11 +159,11 @@ class _Work:
         owners = fleet.owner[movers]
         return movers[ranks(owners) < may[owners]]
 
-    def _charge(self, movers: Ints, homes: Ints) -> bool:
-        """Count the moves; whether there were any."""
+    def _charge(self, movers: Ints, homes: Ints) -> int:
+        """Count the moves."""
         moved = int((self.fleet.owner[movers] != homes).sum())
         self.left -= moved
-        return moved > 0
+        return moved
 
 
 class _Unevenness(NamedTuple):

@@ -15,33 +15,37 @@ from fingerv7.core.planner.problem import Problem
 def fewest_to_balance(problem: Problem, owner: Codes, used: Ints, reached: Ints, fair: Fair) -> int:
     """Moves without which no plan can make the loads as even as `reached`, or as the fair parts where it is better.
 
-    `owner` (S,) and `used` (W,) weight are the state before balancing. Every worker above its bound has to give so
-    many streams, counted by its heaviest; and the workers below theirs have to be given so many, counted by the
-    heaviest that others could give without falling below theirs. The larger number counts.
+    `owner` (S,) and `used` (W,) weight are the state before loads are evened out. Every worker above its part has to
+    give so many streams, counted by the heaviest that do not take it below its part; where the workers below theirs
+    need more than that, others give as well, the heaviest first.
     """
     is_open = problem.is_open
-    most = np.where(is_open, np.maximum(fair.most, np.minimum(reached, used)), used)
-    least = np.where(is_open, np.minimum(fair.least, np.maximum(reached, used)), used)
-    most, least = np.maximum(most, reached), np.minimum(least, reached)
+    most = np.maximum(np.where(is_open, fair.most, used), reached)
+    least = np.minimum(np.where(is_open, fair.least, used), reached)
     over, short = np.maximum(used - most, 0), int(np.maximum(least - used, 0).sum())
-    may_give = np.maximum(used - least, 0)
-    gives = 0
-    supply = np.zeros(int(problem.weights[0]) + 1, np.int64)
-    """How many moves of which weight the workers could make."""
+    may_give = most_given = np.maximum(used - least, 0)
+    moves = given = 0
+    others = np.zeros(int(problem.weights[0]) + 1, np.int64)
+    """How many moves of which weight could be made besides."""
     placed = np.flatnonzero(owner >= 0)
     ranks = problem.stream_class[placed] // problem.blocks
     for rank, weight in enumerate(problem.weights.tolist()):
         held = counts(owner[placed[ranks == rank]], len(used))
-        held = np.where(weight <= used - least, held, 0)
-        gives += int(np.minimum(held, -(-over // weight)).sum())
-        over = np.maximum(over - held * weight, 0)
+        held = np.where(weight <= most_given, held, 0)
         whole = np.minimum(held, may_give // weight)
-        supply[weight] += int(whole.sum())
+        must = np.minimum(whole, -(-over // weight))
+        over = np.maximum(over - must * weight, 0)
         may_give = may_give - whole * weight
+        # One more would take it below: it counts for what is left, which is more than is possible.
         part = np.where(held > whole, may_give, 0)
-        supply += counts(part[part > 0], len(supply))
-        may_give = np.where(held > whole, 0, may_give)
-    return max(gives, _fewest(supply, short))
+        may_give = may_give - part
+        last = (part > 0) & (over > 0)
+        over = np.where(last, 0, over)
+        moves += int(must.sum() + last.sum())
+        given += weight * int(must.sum()) + int(part[last].sum())
+        others[weight] += int((whole - must).sum())
+        others += counts(part[(part > 0) & ~last], len(others))
+    return moves + _fewest(others, short - given)
 
 
 def _fewest(supply: Ints, wanted: int) -> int:

@@ -89,11 +89,12 @@ class _Round:
         waiting = self._place(waiting)
         if len(waiting) == asked:
             # Only when nothing else moves: loads are judged once repairs have settled.
-            owner, used = fleet.owner.copy(), fleet.used
-            fair = balance(fleet)
-            if fair:
-                self._label(np.flatnonzero(fleet.owner != owner))
-                forced += fewest_to_balance(p, owner, used, fleet.used, fair)
+            balancing = balance(fleet)
+            if balancing:
+                self._label(np.flatnonzero(fleet.owner != p.owner))
+                forced += balancing.came_home
+                if balancing.fair:
+                    forced += fewest_to_balance(p, balancing.owner, balancing.used, fleet.used, balancing.fair)
                 waiting = self._place(waiting)
             else:
                 rotated = rotate(fleet)
@@ -149,6 +150,7 @@ class _Round:
     def _label(self, moved: Ints) -> None:
         """Note the reason of balancing moves; streams that were placed just now keep theirs."""
         p, fleet = self.problem, self.fleet
+        moved = moved[(self._codes[moved] < 0) & (fleet.owner[moved] >= 0)]
         source, target = p.owner[moved], fleet.owner[moved]
         busy = counts(p.owner[p.owner >= 0], len(p.names)) > 0
         self._mark(moved, Trigger.Imbalance)
