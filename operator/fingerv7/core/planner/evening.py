@@ -52,8 +52,7 @@ def even_out(fleet: Fleet, fair: Fair, moves: int) -> None:
         if index is None:
             index = _Index(fleet)
             # Which kinds have something that another kind may take.
-            lives = fleet.stock().sum(axis=0) > 0
-            gives = lives.T.astype(np.int32) @ fleet.may_take > 0
+            gives = (fleet.stock().T > 0).astype(np.int32) @ fleet.may_take > 0
         step = _best(fleet, fair, index, worst, moves, gives)
         if step is None:
             stuck.add(worst)

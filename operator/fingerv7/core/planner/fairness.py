@@ -58,13 +58,12 @@ def fair_parts(fleet: Fleet) -> Fair:
     open_kinds = np.zeros(p.kinds, bool)
     open_kinds[p.kind[workers]] = True
     allowed = may_move(p) & open_kinds
-    held = fleet.stock() if p.kinds > 1 else None
     used = sums(p.kind[workers], fleet.used[workers], p.kinds)
-    if held is not None:
+    if p.kinds > 1:
         capacity = sums(p.kind[workers], p.capacity[workers], p.kinds)
         width = sums(p.kind[workers], p.strength[workers], p.kinds)
         flow = Flow(allowed, used, np.maximum(capacity - used, 0), width)
-        flow.amounts = np.where(allowed, np.tensordot(p.weights, held, 1), 0.0)
+        flow.amounts = np.where(allowed, fleet.stock(), 0.0)
         flow.even_out(np.ones(p.blocks, bool), allowed, _EXACT / max(float(p.strength.max(initial=1.0)), 1.0))
         used = flow.used
     exact: Floats = np.zeros(len(p.names))

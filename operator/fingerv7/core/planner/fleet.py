@@ -113,16 +113,14 @@ class Fleet:
     def held_by(self, worker: int) -> Ints:
         return np.flatnonzero(self.owner == worker)
 
-    def stock(self) -> Ints:
-        """(J, B, K) how many streams of each class live on open workers of each kind."""
+    def stock(self) -> Floats:
+        """(B, K) the weight of each block on open workers of each kind."""
         p = self.problem
-        owner = self.owner
-        if len(self.open) < len(p.names):
-            owner = np.where(np.append(p.is_open, False)[owner], owner, owner.dtype.type(NOBODY))
-        cells = p.stream_class * np.int64(p.kinds) + np.append(p.kind, 0)[owner]
-        if owner.min(initial=0) < 0:
-            cells = cells[owner >= 0]
-        return counts(cells, len(p.weights) * p.blocks * p.kinds).reshape(-1, p.blocks, p.kinds)
+        cells, weight = self._cells(self.owner), p.weight
+        if len(self.open) < len(p.names) or self.owner.min(initial=0) < 0:
+            on_open = np.append(p.is_open, False)[self.owner]
+            cells, weight = cells[on_open], weight[on_open]
+        return sums(cells, weight, p.blocks * p.kinds).reshape(p.blocks, p.kinds)
 
     @contextmanager
     def attempt(self) -> Iterator[Attempt]:
