@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fingerv7.contract import Release
+from fingerv7.core.approval import Mode
 from fingerv7.core.model import Stream
+from fingerv7.core.reuse import Reuse
 
 from .small_world import LEADER, T_S, Pool, revive, rules
 
@@ -143,6 +145,31 @@ EVENTS = st.lists(
 )
 
 
+def happen(pool: Pool, event: str, n: int) -> None:
+    """One of `EVENTS`, and a round after it."""
+    name = f"w{n % len(pool.members)}"
+    member = pool.members[name]
+    match event:
+        case "ack":
+            pool.acknowledge(name)
+        case "time":
+            pool.pass_time(7.0)
+        case "kill":
+            pool.kill(name)
+        case "revive":
+            revive(pool, name)
+        case "drain" | "undrain":
+            member.worker = replace(member.worker, drain=event == "drain")
+        case "add":
+            i = f"x{pool.now}-{len(pool.catalog)}"
+            pool.catalog = {**pool.catalog, i: Stream(i, "http://radio.example/")}
+        case "drop":
+            pool.catalog = dict(itertools.islice(pool.catalog.items(), n, None))
+        case "shrink" if len(member.worker.assignment.grants) < member.worker.max_streams:
+            member.worker = replace(member.worker, max_streams=member.worker.max_streams + n)
+    pool.round()
+
+
 @settings(deadline=None, max_examples=100)
 @given(st.lists(st.integers(1, 6), min_size=2, max_size=4), st.integers(0, 14), EVENTS)
 def test_no_sequence_of_events_makes_two_workers_run_one_stream_and_quiet_places_all_that_fits(
@@ -150,29 +177,8 @@ def test_no_sequence_of_events_makes_two_workers_run_one_stream_and_quiet_places
 ):
     pool = Pool({f"w{n}": limit for n, limit in enumerate(capacities)}, streams)
     pool.settle(6)
-    extra = itertools.count(1000)
     for event, n in events:
-        name = f"w{n % len(capacities)}"
-        member = pool.members[name]
-        match event:
-            case "ack":
-                pool.acknowledge(name)
-            case "time":
-                pool.pass_time(7.0)
-            case "kill":
-                pool.kill(name)
-            case "revive":
-                revive(pool, name)
-            case "drain" | "undrain":
-                member.worker = replace(member.worker, drain=event == "drain")
-            case "add":
-                i = f"x{next(extra)}"
-                pool.catalog = {**pool.catalog, i: Stream(i, "http://radio.example/")}
-            case "drop":
-                pool.catalog = dict(itertools.islice(pool.catalog.items(), n, None))
-            case "shrink" if len(member.worker.assignment.grants) < member.worker.max_streams:
-                member.worker = replace(member.worker, max_streams=member.worker.max_streams + n)
-        pool.round()
+        happen(pool, event, n)
     for name, member in pool.members.items():
         member.worker = replace(member.worker, drain=False)
         revive(pool, name)
@@ -180,6 +186,30 @@ def test_no_sequence_of_events_makes_two_workers_run_one_stream_and_quiet_places
     pool.settle(8)
     room = sum(member.worker.max_streams for member in pool.members.values())
     assert sum(pool.loads().values()) == min(room, len(pool.catalog))
+
+
+class Forgetful(Pool):
+    """Works everything out anew in every round."""
+
+    def round(self):
+        self.memory.reuse, self.memory.still = Reuse(), None
+        return super().round()
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.integers(1, 6), min_size=2, max_size=4), st.integers(0, 14), EVENTS, st.sampled_from(list(Mode)))
+def test_what_is_reused_is_what_would_have_been_worked_out_anew(capacities, streams, events, mode):
+    kinds = (Pool, Forgetful)
+    pools = [kind({f"w{n}": limit for n, limit in enumerate(capacities)}, streams) for kind in kinds]
+    for pool in pools:
+        pool.rules = rules(mode=mode, cooldown_s=10.0)
+        pool.settle(6)
+    for event, n in events:
+        for pool in pools:
+            happen(pool, event, n)
+        one, other = ([member.worker for member in pool.members.values()] for pool in pools)
+        assert one == other
+        assert pools[0].round().proposal == pools[1].round().proposal
 
 
 @pytest.mark.parametrize("paused", [True, False])
