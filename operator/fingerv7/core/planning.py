@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from fingerv7.core.approval import Answer, Mode, Proposal, answer, propose
 from fingerv7.core.model import Stream
-from fingerv7.core.planner import Candidate, Plan, plan
+from fingerv7.core.planner import Candidate, Plan, StreamTable, plan
 from fingerv7.core.planner.model import BALANCING, Policy, Strategy
 from fingerv7.core.standing import Standing
 from fingerv7.core.world import Memory, World
@@ -156,7 +156,13 @@ class _Round:
 
     def _plan(self, policy: Policy) -> Plan:
         current = self._memory.reuse.get("current", None, self._current)
-        return plan(self._catalog, self._candidates, current, policy)
+        return plan(self._table(), self._candidates, current, policy)
+
+    def _table(self) -> StreamTable:
+        known = self._memory.table
+        if known is None or known[0] is not self._catalog:
+            known = self._memory.table = (self._catalog, StreamTable(self._catalog))
+        return known[1]
 
     def _current(self) -> dict[str, str]:
         return _current(self._world, self._memory, self._standings)

@@ -13,7 +13,7 @@ from fingerv7.core.handover import Action, Write
 from fingerv7.core.liveness import Observation
 from fingerv7.core.model import Assignment, Lease, Stream, Worker
 from fingerv7.core.performance import Scores
-from fingerv7.core.planner import Policy
+from fingerv7.core.planner import Policy, StreamTable
 from fingerv7.core.reuse import Reuse
 from fingerv7.core.rotation import Rota
 from fingerv7.core.takeover import Deaths, MassFailure, Takeovers
@@ -93,6 +93,8 @@ class Memory:
     scores: Scores = field(default_factory=Scores)
     rota: Rota = field(default_factory=Rota)
     reuse: Reuse = field(default_factory=Reuse)
+    table: tuple[Mapping[str, Stream], StreamTable] | None = None
+    """A catalog, and its columns for the planner."""
     still: object = None
     """From what the protocol had nothing to write, the last time that it was asked."""
     served: tuple[Mapping[str, Stream], frozenset[str], Mapping[str, Stream]] | None = None
