@@ -71,6 +71,7 @@ class _Work:
         self.fleet = fleet
         self.left = fleet.budget
         """Moves that may still be made."""
+        self._steps = 0
         self.cut = False
         """Whether more moves were wanted than may be made."""
 
@@ -114,7 +115,9 @@ class _Work:
         return self._charge(movers, homes) > 0
 
     def _choose(self, amounts: Ints, movable: Bools) -> Ints:
-        """Streams that leave, for each worker no more than its amount; heavy ones, so that few move."""
+        """Streams that leave, for each worker no more than its amount: heavy ones at first, so that few move, and then
+        light ones, which fill what is left.
+        """
         fleet, p = self.fleet, self.fleet.problem
         amounts = amounts.copy()
         held = np.flatnonzero(np.append(amounts > 0, False)[fleet.owner])
@@ -122,7 +125,9 @@ class _Work:
             held = held[movable[fleet.block_of(held)]]
         chosen: list[Ints] = []
         weight_rank = p.stream_class[held] // p.blocks
-        for rank, weight in enumerate(p.weights.tolist()):
+        order = list(enumerate(p.weights.tolist()))[:: -1 if self._steps else 1]
+        self._steps += 1
+        for rank, weight in order:
             those = held[weight_rank == rank] if len(p.weights) > 1 else held
             those = those[np.argsort(fleet.owner[those], kind="stable")]
             owners = fleet.owner[those]
