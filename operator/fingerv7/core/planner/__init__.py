@@ -10,7 +10,7 @@ inputs arrive in. The rooms behind it:
 - `fleet`: how full each worker is, and with what;
 - `overflow`: what leaves over-full workers;
 - `placing`, with `flow` and `water`: streams without a worker find one;
-- `room`: others move aside for those that found none;
+- `room`, with `passing`: others move aside for those that found none;
 - `fairness`: what an even share is, and when loads are even enough;
 - `balancing`, with `evening`: streams move because the loads are uneven;
 - `rotating`: streams move because their time on a worker is over;

@@ -115,8 +115,8 @@ class _Work:
         return self._charge(movers, homes) > 0
 
     def _choose(self, amounts: Ints, movable: Bools) -> Ints:
-        """Streams that leave, for each worker no more than its amount: heavy ones at first, so that few move, and then
-        light ones, which fill what is left.
+        """Streams that leave, for each worker no more than its amount: heavy ones at first, so that few move, and
+        then light ones, which fill what is left.
         """
         fleet, p = self.fleet, self.fleet.problem
         amounts = amounts.copy()

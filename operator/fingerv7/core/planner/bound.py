@@ -7,9 +7,47 @@ from __future__ import annotations
 
 import numpy as np
 
-from fingerv7.core.planner.arrays import Codes, Ints, counts
+from fingerv7.core.planner.arrays import Bools, Codes, Ints, counts, sums
 from fingerv7.core.planner.fairness import Fair
+from fingerv7.core.planner.passing import Passing
 from fingerv7.core.planner.problem import Problem
+
+_ALONE = 64
+
+
+def fewest_to_place(problem: Problem, placed: Bools) -> int:
+    """Moves without which these streams (S,) cannot all have a place, where all weigh the same and bytes do not
+    bind; otherwise 0, for nothing is known. Balancing apart, this is exact.
+
+    From the beginning: everybody stays, except that nobody lives on an over-full worker yet; each of the others finds
+    its place along a cheapest path, on which returning to such a worker is a move less.
+    """
+    p = problem
+    if len(p.weights) > 1 or p.bytes_bind:
+        return 0
+    mine = np.maximum(p.owner, 0)
+    kept = (p.owner >= 0) & p.may_keep[p.block, p.kind[mine]]
+    room = p.capacity // int(p.weights[0])
+    held = counts(p.owner[kept], len(p.names))
+    over = np.flatnonzero(held > room)
+    # Too many to look at each: those of a kind together, which may bound less, never more.
+    alone = len(over) <= _ALONE
+    where = p.kind.astype(np.int64)
+    where[over] = p.kinds + (np.arange(len(over)) if alone else p.kind[over])
+    kind = np.concatenate((np.arange(p.kinds), p.kind[over] if alone else np.arange(p.kinds)))
+    shape = p.blocks, len(kind)
+    cells = p.block[kept].astype(np.int64) * shape[1] + where[p.owner[kept]]
+    stock = counts(cells, shape[0] * shape[1]).reshape(shape)
+    away = stock.copy()
+    away[:, : p.kinds] = 0
+    free = np.where(held > room, room, np.where(p.is_open, room - held, 0))
+    passing = Passing(p.may_take[:, kind], stock, sums(where, free, shape[1]).astype(np.int64), away)
+    moving = counts(p.block[placed], p.blocks) - (stock - away).sum(axis=1)
+    for b in np.flatnonzero(moving > 0).tolist():
+        passing.admit(b, int(moving[b]))
+    nowhere = int((kept & (held > room)[mine] & ~placed).sum())
+    evicted = int(((p.owner >= 0) & p.keeps[mine] & ~kept & placed).sum())
+    return int(passing.gone.sum()) - nowhere + evicted
 
 
 def fewest_to_balance(problem: Problem, owner: Codes, used: Ints, reached: Ints, fair: Fair) -> int:

@@ -9,17 +9,19 @@ make room for it.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import NamedTuple
 
 import numpy as np
 
-from fingerv7.core.planner.arrays import Bools, Floats, Ints, code_type, counts, joined, ranks, sums
+from fingerv7.core.planner.arrays import Codes, Ints, code_type, counts, joined, none, ranks, sums
 from fingerv7.core.planner.fleet import Fleet
 from fingerv7.core.planner.flow import scarce_first
+from fingerv7.core.planner.passing import Passing
 from fingerv7.core.planner.placing import pack
 
 _WORKERS_TRIED = 4
+_RETURNS = 64
+"""When streams have left more workers than that, it is not asked whether one of them had better returned."""
 
 
 class Made(NamedTuple):
@@ -29,18 +31,21 @@ class Made(NamedTuple):
     """What moved to make room."""
 
 
-def pass_on(fleet: Fleet, waiting: Ints, limit: Ints, most: int | None = None) -> Made:
-    """Place streams of `waiting` by passing others of equal weight on, at most so many; light ones first."""
+def pass_on(fleet: Fleet, waiting: Ints, limit: Ints, most: int | None = None, moved: Ints | None = None) -> Made:
+    """Place streams of `waiting` by passing others of equal weight on, at most so many; light ones first.
+
+    `moved` have left their owners already: they move on for nothing, and if they return that is a move less.
+    """
     p = fleet.problem
     left: list[Ints] = []
     aside: list[Ints] = []
     ranks_here = p.stream_class[waiting] // p.blocks
     for rank in np.unique(ranks_here)[::-1].tolist():
         mine = waiting[ranks_here == rank]
+        fresh = none() if moved is None or p.bytes_bind else moved[p.stream_class[moved] // p.blocks == rank]
         with fleet.attempt() as attempt:
-            made = _pass_on(fleet, mine, rank, limit, most)
-            lost = np.intersect1d(made.left, made.aside, assume_unique=True)
-            if len(made.left) < len(mine) and not len(lost):
+            made = _pass_on(fleet, mine, fresh, rank, limit, most)
+            if len(made.left) < len(mine) and np.isin(made.left, mine).all():
                 attempt.keep()
                 mine = made.left
                 aside.append(made.aside)
@@ -49,34 +54,96 @@ def pass_on(fleet: Fleet, waiting: Ints, limit: Ints, most: int | None = None) -
     return Made(joined(left), joined(aside))
 
 
-def _pass_on(fleet: Fleet, waiting: Ints, rank: int, limit: Ints, most: int | None) -> Made:
+def _pass_on(fleet: Fleet, waiting: Ints, fresh: Ints, rank: int, limit: Ints, most: int | None) -> Made:
     p, weight = fleet.problem, int(fleet.problem.weights[rank])
-    blocks = fleet.block_of(waiting)
-    # Only where a place that is left can be used up to the limit.
-    usable = p.is_open & (fleet.used <= limit)
-    usable |= ~p.is_open & p.keeps & (fleet.used <= limit)
+    places = _Places.of(fleet, np.concatenate((waiting, fresh)) if len(fresh) else none())
+    usable = (p.is_open | p.keeps) & (fleet.used <= limit)
+    """Only where a place that is left can be used up to the limit."""
     residents = np.flatnonzero(
         (p.stream_class // p.blocks == rank) & (fleet.owner >= 0) & usable[np.maximum(fleet.owner, 0)]
     )
-    cells = fleet.block_of(residents).astype(np.int64) * p.kinds + p.kind[fleet.owner[residents]]
-    stock = counts(cells, p.blocks * p.kinds).reshape(p.blocks, p.kinds)
+    residents = residents[~np.isin(residents, fresh)]
+    cells, fresh_cells = places.cells(residents, fleet.owner), places.cells(fresh, fleet.owner)
+    settled, came = places.tally(cells), places.tally(fresh_cells)
+    away = places.tally(places.cells(places.away, p.owner))
     largest = int(p.sizes[waiting].max(initial=0)) if p.bytes_bind else 0
-    free = sums(p.kind, fleet.rooms(limit, weight, largest), p.kinds).astype(np.int64)
-    passing = _Passing(fleet.may_take, stock, free)
-    asked = counts(blocks, p.blocks)
+    free = sums(places.of_worker, fleet.rooms(limit, weight, largest), places.number).astype(np.int64)
+    passing = Passing(fleet.may_take[:, places.kind], settled + away, free, away, came)
+    asked = counts(fleet.block_of(waiting), p.blocks)
     capacity = sums(p.kind, p.capacity, p.kinds)
     for b in scarce_first(fleet.may_take, capacity, np.flatnonzero(asked).tolist()):
         passing.admit(b, int(asked[b]), most)
 
-    gone = residents[_first_of(cells, passing.gone.ravel())]
-    fleet.take(gone)
-    moving = np.concatenate((gone, waiting))
-    order = np.argsort(fleet.block_of(moving), kind="stable")
-    moving = moving[order]
-    chosen = ranks(fleet.block_of(moving)) < passing.came.sum(axis=1)[fleet.block_of(moving)]
-    kinds = np.repeat(np.tile(np.arange(p.kinds, dtype=code_type(p.kinds)), p.blocks), passing.came.ravel())
-    unpacked = pack(fleet, moving[chosen], kinds, weight, limit)
-    return Made(np.concatenate((moving[~chosen], unpacked)), gone)
+    gone = residents[_first_of(cells, np.maximum(passing.gone - away, 0).ravel())]
+    on = fresh[_first_of(fresh_cells, np.maximum(came - passing.came, 0).ravel())]
+    comes = np.maximum(passing.came - came, 0)
+    back = places.away[_first_of(places.cells(places.away, p.owner), np.maximum(away - passing.gone, 0).ravel())]
+    # Who returns from where it had come to leaves that place to another of its block.
+    leaves = np.setdiff1d(back[fleet.owner[back] >= 0], on)
+    comes += places.tally(places.cells(leaves, fleet.owner))
+    fleet.take(np.concatenate((gone, on, leaves)))
+    fleet.put(back, p.owner[back])
+    moving = np.concatenate((gone, on, waiting))
+    moving = moving[~np.isin(moving, back)]
+    return Made(_settle(fleet, moving, comes, places, weight, limit), gone)
+
+
+def _settle(fleet: Fleet, moving: Ints, comes: Ints, places: _Places, weight: int, limit: Ints) -> Ints:
+    """Give each place so many streams (B, P) of each block, the first ones; answer the others."""
+    p = fleet.problem
+    moving = moving[np.argsort(fleet.block_of(moving), kind="stable")]
+    blocks = fleet.block_of(moving)
+    chosen = ranks(blocks) < comes.sum(axis=1)[blocks]
+    left, moving = [moving[~chosen]], moving[chosen]
+    column = np.repeat(np.tile(np.arange(places.number), p.blocks), comes.ravel())
+    alone = column >= p.kinds
+    if alone.any():
+        fleet.put(moving[alone], places.alone[column[alone] - p.kinds])
+        moving, column = moving[~alone], column[~alone]
+        limit = limit.copy()
+        limit[places.alone] = 0
+    left.append(pack(fleet, moving, column.astype(code_type(p.kinds)), weight, limit))
+    return joined(left)
+
+
+class _Places(NamedTuple):
+    """Where streams can be: the kinds, and workers that some have left and may return to, each on its own."""
+
+    blocks: int
+    kind: Ints
+    """(P,)"""
+    alone: Ints
+    """Workers that are a place of their own, which come after the kinds."""
+    of_worker: Ints
+    """(W,)"""
+    away: Ints
+    """Streams that may return to such a worker."""
+    block: Codes
+
+    @classmethod
+    def of(cls, fleet: Fleet, streams: Ints) -> _Places:
+        p = fleet.problem
+        owner = p.owner[streams]
+        left = (owner >= 0) & (owner != fleet.owner[streams])
+        away = streams[left & p.may_take[p.block[streams], p.kind[np.maximum(owner, 0)]]]
+        alone = np.unique(p.owner[away]).astype(np.int64)
+        if len(alone) > _RETURNS:
+            away, alone = none(), none()
+        of_worker = p.kind.astype(np.int64)
+        of_worker[alone] = p.kinds + np.arange(len(alone))
+        return cls(p.blocks, np.concatenate((np.arange(p.kinds), p.kind[alone])), alone, of_worker, away, p.block)
+
+    @property
+    def number(self) -> int:
+        return len(self.kind)
+
+    def cells(self, streams: Ints, owner: Codes) -> Ints:
+        """The place in (B, P), flattened, that each of these streams has with this owner."""
+        cells: Ints = self.block[streams].astype(np.int64) * self.number + self.of_worker[owner[streams]]
+        return cells
+
+    def tally(self, cells: Ints) -> Ints:
+        return counts(cells, self.blocks * self.number).reshape(self.blocks, self.number)
 
 
 def _first_of(cells: Ints, counts: Ints) -> Ints:
@@ -84,85 +151,6 @@ def _first_of(cells: Ints, counts: Ints) -> Ints:
     wanted = np.flatnonzero(counts[cells] > 0)
     order = wanted[np.argsort(cells[wanted], kind="stable")]
     return order[ranks(cells[order]) < counts[cells[order]]]
-
-
-class _Passing:
-    """Streams of one weight, by block and kind: who lives where, who goes, who comes."""
-
-    def __init__(self, may_take: Bools, stock: Ints, free: Ints) -> None:
-        self.gone: Ints = np.zeros_like(stock)
-        """(B, K) residents that leave."""
-        self.came: Ints = np.zeros_like(stock)
-        self._may_take, self._stock, self._free = may_take, stock, free
-
-    def admit(self, block: int, count: int, most: int | None) -> None:
-        """Place up to `count` streams of the block."""
-        while count > 0:
-            path = self._cheapest(block)
-            if path is None:
-                return
-            step = min(count, self._capacity(path))
-            if most is not None and self.gone.sum() + step * len(path) > most:
-                step = min(step, max(0, most - int(self.gone.sum())) // max(1, len(path) - 1))
-                if step <= 0:
-                    return
-            for n, (b, k) in enumerate(path):
-                back = min(step, int(self.gone[b, k]))
-                self.gone[b, k] -= back
-                self.came[b, k] += step - back
-                if n + 1 < len(path):
-                    other = path[n + 1][0]
-                    again = min(step, int(self.came[other, k]))
-                    self.came[other, k] -= again
-                    self.gone[other, k] += step - again
-                else:
-                    self._free[k] -= step
-            count -= step
-
-    def _capacity(self, path: list[tuple[int, int]]) -> int:
-        """How many can go the same way at the same cost."""
-        bounds = [int(self._free[path[-1][1]])]
-        for n, (b, k) in enumerate(path):
-            if self.gone[b, k]:
-                bounds.append(int(self.gone[b, k]))
-            if n + 1 < len(path):
-                other = path[n + 1][0]
-                bounds.append(int(self.came[other, k] or self._stock[other, k] - self.gone[other, k]))
-        return min(bounds)
-
-    def _cheapest(self, start: int) -> list[tuple[int, int]] | None:
-        """(block, kind) steps of the way that moves fewest residents (R. Bellman, E. Moore): each block comes to the
-        kind, which the next block leaves.
-        """
-        count = len(self._stock)
-        comes = np.where(self._may_take, np.where(self.gone > 0, -1.0, 0.0), np.inf)
-        leaves = np.where(self.came > 0, 0.0, np.where(self._stock > self.gone, 1.0, np.inf))
-        cost: Floats = np.full(count, np.inf)
-        cost[start] = 0.0
-        came_by: list[tuple[int, int]] = [(-1, -1)] * count
-        queue, waiting = deque([start]), {start}
-        while queue:
-            b = queue.popleft()
-            waiting.discard(b)
-            through = comes[b] + leaves
-            kinds = through.argmin(axis=1)
-            reached = cost[b] + through[np.arange(count), kinds]
-            for other in np.flatnonzero(reached < cost - 1e-9).tolist():
-                if other == start:
-                    continue
-                cost[other] = reached[other]
-                came_by[other] = b, int(kinds[other])
-                if other not in waiting:
-                    waiting.add(other)
-                    queue.append(other)
-        ends = cost[:, None] + np.where(self._free > 0, comes, np.inf)
-        best = int(ends.argmin())
-        if not np.isfinite(ends.flat[best]):
-            return None
-        path = [(best // ends.shape[1], best % ends.shape[1])]
-        while path[-1][0] != start:
-            path.append(came_by[path[-1][0]])
-        return path[::-1]
 
 
 def squeeze(fleet: Fleet, waiting: Ints, limit: Ints) -> Ints:

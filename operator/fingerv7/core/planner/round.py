@@ -9,7 +9,7 @@ import numpy as np
 from fingerv7.core.model import Stream
 from fingerv7.core.planner.arrays import Bools, Codes, Ints, counts
 from fingerv7.core.planner.balancing import balance
-from fingerv7.core.planner.bound import fewest_to_balance
+from fingerv7.core.planner.bound import fewest_to_balance, fewest_to_place
 from fingerv7.core.planner.fairness import fair_parts, mean_parts, strangers, tolerable
 from fingerv7.core.planner.fleet import Fleet, spread
 from fingerv7.core.planner.model import Candidate, Plan, Policy, Strategy, Trigger, Unplaced
@@ -87,6 +87,9 @@ class _Round:
 
         asked = len(waiting)
         waiting = self._place(waiting)
+        if np.any(self._codes == _CODE[Trigger.MakingRoom]):
+            stays = int(self._is_kept(waiting).sum())
+            forced = max(forced, fewest_to_place(p, fleet.owner >= 0) + stays)
         if len(waiting) == asked:
             # Only when nothing else moves: loads are judged once repairs have settled.
             balancing = balance(fleet)
@@ -126,7 +129,8 @@ class _Round:
             if len(waiting):
                 waiting = squeeze(fleet, waiting, p.capacity)
             if len(waiting):
-                made = pass_on(fleet, waiting, p.capacity)
+                moved = np.flatnonzero((self._codes >= 0) & (fleet.owner >= 0))
+                made = pass_on(fleet, waiting, p.capacity, moved=moved)
                 self._mark_aside(made.aside)
                 waiting = made.left
             if len(waiting) and len(p.weights) > 1:

@@ -28,23 +28,35 @@ class StreamTable:
 
     def __init__(self, streams: Mapping[str, Stream]) -> None:
         self.ids: Sequence[str] = sorted(streams)
-        self.index = dict(zip(self.ids, range(len(self.ids)), strict=True))
-        values = list(map(streams.__getitem__, self.ids))
-        keys = list(map(attrgetter("capabilities", "location", "weight"), values))
-        distinct = sorted(set(keys), key=lambda key: (sorted(key[0]), key[1], key[2]))
+        self.index: Mapping[str, int] = dict(zip(self.ids, range(len(self.ids)), strict=True))
+        demands, self.sizes = _columns(streams, self.ids)
+        meaning = {demand: _DEMAND(demand) for demand in set(demands)}
+        distinct = sorted(set(meaning.values()), key=lambda each: (sorted(each[0]), each[1], each[2]))
         traits = list(dict.fromkeys((capabilities, location) for capabilities, location, _ in distinct))
         self.traits = [Trait(*trait) for trait in traits]
-        self.weights = np.array(sorted({max(1, key[2]) for key in distinct}, reverse=True), np.int64)
+        self.weights = np.array(sorted({max(1, weight) for _, _, weight in distinct}, reverse=True), np.int64)
         """Every weight that occurs, descending; a weight counts as 1 at least."""
         trait_of = {trait: n for n, trait in enumerate(traits)}
         rank_of = {int(weight): n for n, weight in enumerate(self.weights)}
-        code_of = {key: rank_of[max(1, key[2])] * len(traits) + trait_of[key[0], key[1]] for key in distinct}
-        codes = np.fromiter(map(code_of.__getitem__, keys), np.int64, len(keys))
+        code_of = {
+            demand: rank_of[max(1, weight)] * len(traits) + trait_of[capabilities, location]
+            for demand, (capabilities, location, weight) in meaning.items()
+        }
+        codes = np.fromiter(map(code_of.__getitem__, demands), np.int64, len(demands))
         self.rank: Codes = codes // max(1, len(traits))
         """By stream: its weight's place in `weights`."""
         self.trait: Codes = codes % max(1, len(traits))
-        self.sizes: Ints = np.fromiter(map(attrgetter("size"), values), np.int64, len(values))
         self.largest = int(self.sizes.max(initial=0))
 
     def __len__(self) -> int:
         return len(self.ids)
+
+
+_DEMAND: Final = attrgetter("capabilities", "location", "weight")
+
+
+def _columns(streams: Mapping[str, Stream], ids: Sequence[str]) -> tuple[list[tuple[frozenset[str], str, int]], Ints]:
+    """Of each stream what it asks of a worker, and its size."""
+    values = list(map(streams.__getitem__, ids))
+    sizes = np.fromiter(map(attrgetter("size"), values), np.int64, len(values))
+    return list(map(_DEMAND, values)), sizes
