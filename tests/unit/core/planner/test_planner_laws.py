@@ -10,14 +10,20 @@ from hypothesis import strategies as st
 
 from fingerv7.core.planner import BALANCING, Plan, Policy, Trigger
 
-from .worlds import World, any_stream, any_worker, check, counts, law, most_placeable, policies, worlds
+from .worlds import (
+    World,
+    any_stream,
+    any_worker,
+    check,
+    counts,
+    law,
+    live_moves,
+    most_placeable,
+    policies,
+    worlds,
+)
 
 PERFECT = Policy(imbalance_threshold_percent=0, max_stream_difference=0, max_moves_per_round_percent=100)
-
-
-def live_moves(world: World, done: Plan) -> int:
-    """Moves of streams whose owner is there and may keep what it has."""
-    return sum(m.source in world.candidates and world.candidates[m.source].keeps for m in done.moves)
 
 
 def settled(world: World) -> Plan:
@@ -146,7 +152,7 @@ def stories(draw):
     for n in range(draw(st.integers(1, 6))):
         kind = draw(st.sampled_from(["join", "leave", "change", "add", "remove", "policy"]))
         name = f"w{draw(st.integers(0, 7))}"
-        events.append((kind, name, draw(any_worker(name)), draw(any_stream(f"n{n}")), draw(policies)))
+        events.append((kind, name, draw(any_worker(name)), draw(any_stream(f"n{n}")), draw(policies())))
     return world, events
 
 

@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import os
-from collections import Counter, deque
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
-from hypothesis import settings
+import numpy as np
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
+from scipy.optimize import linprog
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import maximum_flow
 
 from fingerv7.core.model import Stream
-from fingerv7.core.planner import Candidate, Plan, Policy, UnplacedReason, plan
+from fingerv7.core.planner import Candidate, Plan, Policy, Strategy, UnplacedReason, plan
 
 # A long run: PLANNER_EXAMPLES=10000.
-law = settings(max_examples=int(os.environ.get("PLANNER_EXAMPLES", "100")), deadline=None, database=None)
+law = settings(
+    max_examples=int(os.environ.get("PLANNER_EXAMPLES", "100")),
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
 
 AUDIO = "audio_fingerprinting"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class World:
     streams: Mapping[str, Stream]
     candidates: Mapping[str, Candidate]
@@ -29,9 +39,27 @@ class World:
     def plan(self) -> Plan:
         return plan(self.streams, self.candidates, self.current, self.policy)
 
+    def __repr__(self) -> str:
+        """Only what is not as it always is."""
+        return "\n".join(map(_brief, [*self.streams.values(), *self.candidates.values(), self.policy])) + (
+            f"\n{dict(self.current)}\n"
+        )
+
+    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
+        """What Hypothesis prints."""
+        printer.text(repr(self))
+
     def after(self, done: Plan) -> World:
         """The plan was carried out; what has no place is run by nobody."""
         return replace(self, current=dict(done.target))
+
+
+def _brief(value: Stream | Candidate | Policy) -> str:
+    """A dataclass's fields that differ from their defaults."""
+    told = [
+        f for f in fields(value) if f.name != "url" and getattr(value, f.name) not in (f.default, frozenset(), {})
+    ]
+    return f"{type(value).__name__}({', '.join(f'{f.name}={getattr(value, f.name)!r}' for f in told)})"
 
 
 def stream(id: str, **traits: object) -> Stream:  # noqa: A002 - the field's name
@@ -66,13 +94,32 @@ def counts(done: Plan) -> dict[str, int]:
 
 capability_sets = st.frozensets(st.sampled_from(["vpn", "hls", "aac"]), max_size=2)
 locations = st.sampled_from(["", "berlin", "paris"])
-policies = st.builds(
-    Policy,
-    imbalance_threshold_percent=st.sampled_from([0, 5, 15]),
-    max_stream_difference=st.sampled_from([0, 1, 3]),
-    max_moves_per_round_percent=st.sampled_from([5, 30, 100]),
-    may_balance=st.booleans(),
-)
+
+
+@st.composite
+def policies(draw: st.DrawFn, strategies: Sequence[Strategy] = tuple(Strategy)) -> Policy:
+    return Policy(
+        imbalance_threshold_percent=draw(st.sampled_from([0, 5, 15])),
+        max_stream_difference=draw(st.sampled_from([0, 1, 3])),
+        max_moves_per_round_percent=draw(st.sampled_from([5, 30, 100])),
+        may_balance=draw(st.booleans()),
+        strategy=draw(st.sampled_from(strategies)),
+        target_load_percent=draw(st.sampled_from([100, 100, 80, 50])),
+    )
+
+
+@st.composite
+def ruled(draw: st.DrawFn, policy: Policy) -> Policy:
+    """The policy with pins, exclusions and streams to rotate, of the streams and workers that worlds are made of."""
+    few = [f"s{i:04d}" for i in range(6)]
+    somebody = st.sampled_from([f"w{i}" for i in range(4)])
+    return replace(
+        policy,
+        pins=draw(st.dictionaries(st.sampled_from(few), somebody, max_size=2)),
+        excluded_streams=draw(st.frozensets(st.sampled_from(few), max_size=1)),
+        excluded_workers=draw(st.frozensets(somebody, max_size=1)),
+        excluded_pairs=draw(st.frozensets(st.tuples(st.sampled_from(few), somebody), max_size=3)),
+    )
 
 
 @st.composite
@@ -102,24 +149,80 @@ def any_worker(draw: st.DrawFn, name: str, *, plain: bool = False, unit: bool = 
         max_bytes=1_000_000 if unit else draw(st.sampled_from([1_000_000, 1000, 500])),
         reserved_weight=draw(st.sampled_from([0, 0, 0, 2])),
         reserved_bytes=0 if unit else draw(st.sampled_from([0, 0, 100])),
+        score_percent=draw(st.sampled_from([100, 100, 10, 50, 150, 900])),
+        capacity_changed=draw(st.booleans()),
     )
 
 
 @st.composite
-def worlds(draw: st.DrawFn, *, plain: bool = False, unit: bool = False) -> World:
-    """`unit`: weights of one and bytes that never bind. `plain`: every worker can also take every stream."""
+def worlds(
+    draw: st.DrawFn,
+    *,
+    plain: bool = False,
+    unit: bool = False,
+    rules: bool | None = None,
+    strategies: Sequence[Strategy] = tuple(Strategy),
+) -> World:
+    """`unit`: weights of one and bytes that never bind. `plain`: every worker can also take every stream. `rules`:
+    pins and exclusions, or none; by default, none where it is plain.
+    """
     candidates = {f"w{i}": draw(any_worker(f"w{i}", plain=plain, unit=unit)) for i in range(draw(st.integers(0, 6)))}
     catalog = {
         f"s{i:04d}": draw(any_stream(f"s{i:04d}", plain=plain, unit=unit)) for i in range(draw(st.integers(0, 30)))
     }
     owner = st.sampled_from([*candidates, *candidates, None, "gone"])
     current = {stream_id: name for stream_id in [*catalog, "deleted"] if (name := draw(owner))}
-    return World(catalog, candidates, current, draw(policies))
+    policy = draw(policies(strategies))
+    if (rules or rules is None) and not plain and draw(st.booleans()):
+        policy = draw(ruled(policy))
+    return World(catalog, candidates, current, policy)
+
+
+def may_take(world: World, wanted: Stream, candidate: Candidate) -> bool:
+    """Whether a stream may live there at all, room and eligibility apart."""
+    policy = world.policy
+    return (
+        wanted.capabilities <= candidate.capabilities
+        and wanted.id not in policy.excluded_streams
+        and (wanted.id, candidate.name) not in policy.excluded_pairs
+        and policy.pins.get(wanted.id, candidate.name) == candidate.name
+    )
+
+
+def is_open(world: World, candidate: Candidate) -> bool:
+    return candidate.eligible and candidate.keeps and candidate.name not in world.policy.excluded_workers
+
+
+def room(candidate: Candidate) -> int:
+    return max(0, candidate.max_streams - candidate.reserved_weight)
+
+
+def homes(world: World, wanted: Stream) -> list[str]:
+    """Workers that may be given a stream, or have it and may keep it."""
+    return [
+        c.name
+        for c in world.candidates.values()
+        if may_take(world, wanted, c) and (is_open(world, c) or (c.keeps and world.current.get(wanted.id) == c.name))
+    ]
+
+
+def why_not(world: World, lost: Stream) -> UnplacedReason:
+    """The reason that a stream without a place should have."""
+    candidates = world.candidates.values()
+    capable = [c for c in candidates if lost.capabilities <= c.capabilities]
+    if any(may_take(world, lost, c) and is_open(world, c) for c in candidates):
+        return UnplacedReason.NoCapacity
+    if lost.id in world.policy.excluded_streams or any(c.eligible and c.keeps for c in capable):
+        return UnplacedReason.Excluded
+    if capable or not candidates:
+        return UnplacedReason.NoEligibleWorker
+    return UnplacedReason.NoCapableWorker
 
 
 def check(world: World, done: Plan) -> None:
     """What must hold of every plan."""
     lost = {u.stream for u in done.unplaced}
+    assert [u.stream for u in done.unplaced] == sorted(lost)
     assert done.target.keys() | lost == world.streams.keys()
     assert not done.target.keys() & lost
     moved = {m.stream: m.target for m in done.moves}
@@ -128,76 +231,70 @@ def check(world: World, done: Plan) -> None:
     assert all(m.source == world.current.get(m.stream) != m.target for m in done.moves)
     stayed = {s: w for s, w in world.current.items() if s in done.target and s not in moved}
     assert done.target == stayed | moved
+    assert done.lower_bound <= done.owned_moves == live_moves(world, done)
 
     for name, candidate in world.candidates.items():
         mine = [world.streams[s] for s, w in done.target.items() if w == name]
-        assert sum(s.weight for s in mine) <= max(0, candidate.max_streams - candidate.reserved_weight)
+        assert sum(max(1, s.weight) for s in mine) <= room(candidate)
         assert sum(s.size for s in mine) <= max(0, candidate.max_bytes - candidate.reserved_bytes)
-        assert all(s.capabilities <= candidate.capabilities for s in mine)
+        assert all(may_take(world, s, candidate) for s in mine)
         if not candidate.keeps:
             assert not mine
-        if not candidate.eligible:
+        if not is_open(world, candidate):
             assert all(world.current.get(s.id) == name for s in mine)
     for u in done.unplaced:
-        capable = [c for c in world.candidates.values() if world.streams[u.stream].capabilities <= c.capabilities]
-        eligible = [c for c in capable if c.eligible and c.keeps]
-        assert not any(has_room(world, done, world.streams[u.stream], c) for c in eligible)
-        if eligible:
-            assert u.reason == UnplacedReason.NoCapacity
-        elif capable or not world.candidates:
-            assert u.reason == UnplacedReason.NoEligibleWorker
-        else:
-            assert u.reason == UnplacedReason.NoCapableWorker
+        wanted = world.streams[u.stream]
+        assert u.reason == why_not(world, wanted)
+        assert not any(has_room(world, done, wanted, world.candidates[name]) for name in homes(world, wanted))
+
+
+def live_moves(world: World, done: Plan) -> int:
+    """Moves of streams whose owner is there and may keep what it has."""
+    return sum(m.source in world.candidates and world.candidates[m.source].keeps for m in done.moves)
 
 
 def has_room(world: World, done: Plan, wanted: Stream, candidate: Candidate) -> bool:
     mine = [world.streams[s] for s, w in done.target.items() if w == candidate.name]
-    weight = sum(s.weight for s in mine) + wanted.weight + candidate.reserved_weight
+    weight = sum(max(1, s.weight) for s in mine) + max(1, wanted.weight) + candidate.reserved_weight
     size = sum(s.size for s in mine) + wanted.size + candidate.reserved_bytes
     return weight <= candidate.max_streams and size <= candidate.max_bytes
 
 
 def most_placeable(world: World) -> int:
-    """The largest number of streams of weight one that can have a place at once: bipartite matching, stream by
-    stream (D. Kőnig, H. Kuhn)."""
-    room = {name: max(0, c.max_streams - c.reserved_weight) for name, c in world.candidates.items()}
-    homes = {
-        s.id: [
-            c.name
-            for c in world.candidates.values()
-            if c.keeps and s.capabilities <= c.capabilities and (c.eligible or world.current.get(s.id) == c.name)
-        ]
-        for s in world.streams.values()
-    }
-    holds: dict[str, list[str]] = {name: [] for name in world.candidates}
-    return sum(_augment(stream_id, homes, room, holds) for stream_id in homes)
+    """The largest number of streams of weight one that can have a place at once: a maximum flow, by scipy."""
+    if not world.streams or not world.candidates:
+        return 0
+    place = {name: 1 + n for n, name in enumerate(world.candidates)}
+    first, sink = 1 + len(place), 1 + len(place) + len(world.streams)
+    edges = [(place[name], sink, room(c)) for name, c in world.candidates.items()]
+    for n, wanted in enumerate(world.streams.values()):
+        edges.append((0, first + n, 1))
+        edges += [(first + n, place[name], 1) for name in homes(world, wanted)]
+    rows, columns, bounds = np.array(edges, np.int32).T
+    graph = csr_array((bounds, (rows, columns)), shape=(sink + 1, sink + 1), dtype=np.int32)
+    return int(maximum_flow(graph, 0, sink).flow_value)
 
 
-def _augment(
-    start: str, homes: Mapping[str, list[str]], room: Mapping[str, int], holds: dict[str, list[str]]
-) -> bool:
-    reached: dict[str, str] = {}
-    queue = deque([start])
-    while queue:
-        stream_id = queue.popleft()
-        for name in homes[stream_id]:
-            if name in reached:
-                continue
-            reached[name] = stream_id
-            if len(holds[name]) < room[name]:
-                _shift(name, start, reached, holds)
-                return True
-            queue.extend(holds[name])
-    return False
-
-
-def _shift(name: str, start: str, reached: Mapping[str, str], holds: dict[str, list[str]]) -> None:
-    while True:
-        stream_id = reached[name]
-        before = next((w for w, ids in holds.items() if stream_id in ids), None)
-        holds[name].append(stream_id)
-        if before is None:
-            assert stream_id == start
-            return
-        holds[before].remove(stream_id)
-        name = before
+def fewest_moves(world: World, placed: Sequence[str]) -> int:
+    """The least number of moves of streams with a live, keeping owner that give all these streams of weight one a
+    place: a linear programme, whose matrix is totally unimodular.
+    """
+    pairs = [(n, name) for n, s in enumerate(placed) for name in homes(world, world.streams[s])]
+    if not pairs:
+        return 0
+    place = {name: n for n, name in enumerate(world.candidates)}
+    owners = [world.current.get(s, "") for s in placed]
+    costs = [
+        float(owners[n] != name and owners[n] in world.candidates and world.candidates[owners[n]].keeps)
+        for n, name in pairs
+    ]
+    ones, columns = np.ones(len(pairs)), np.arange(len(pairs))
+    found = linprog(
+        costs,
+        A_ub=csr_array((ones, ([place[name] for _, name in pairs], columns)), shape=(len(place), len(pairs))),
+        b_ub=[room(c) for c in world.candidates.values()],
+        A_eq=csr_array((ones, ([n for n, _ in pairs], columns)), shape=(len(placed), len(pairs))),
+        b_eq=np.ones(len(placed)),
+    )
+    assert found.success, found.message
+    return round(found.fun)
