@@ -7,92 +7,143 @@ to place as many streams moves fewer residents.
 from __future__ import annotations
 
 from collections import deque
+from itertools import pairwise
 
 import numpy as np
 
 from fingerv7.core.planner.arrays import Bools, Floats, Ints
+
+_TINY = 1e-9
+
+Path = list[tuple[int, int]]
+"""(block, place): the block comes to the place, which the next block leaves."""
 
 
 class Passing:
     """Streams of one weight, by block and place: who lives where, who goes, who comes.
 
     A place is a kind of workers, or a worker of its own. Residents in `stock` (B, P) cost a move when they leave,
-    and give it back when they return; who has come already may be moved on for nothing.
+    and give it back when they return; who has come already may be moved on for nothing. `free` (P,) is what is left.
     """
 
     def __init__(
         self, may_take: Bools, stock: Ints, free: Ints, gone: Ints | None = None, came: Ints | None = None
     ) -> None:
-        self.gone: Ints = np.zeros_like(stock) if gone is None else gone.copy()
+        nothing = np.zeros_like(stock)
+        # What is free is one more block, which can be anywhere.
+        self._free = len(stock)
+        self._may_take = np.vstack((may_take, np.ones_like(may_take[:1])))
+        self._stock = np.vstack((stock, nothing[:1]))
+        self._gone = np.vstack((nothing if gone is None else gone, nothing[:1]))
+        self._came = np.vstack((nothing if came is None else came, free))
+
+    @property
+    def gone(self) -> Ints:
         """(B, P) residents that leave."""
-        self.came: Ints = np.zeros_like(stock) if came is None else came.copy()
-        self._may_take, self._stock, self._free = may_take, stock, free.copy()
+        return self._gone[:-1]
+
+    @property
+    def came(self) -> Ints:
+        """(B, P)"""
+        return self._came[:-1]
 
     def admit(self, block: int, count: int, most: int | None = None) -> None:
-        """Place up to `count` streams of the block."""
+        """Place up to `count` streams of the block, for at most so many moves."""
         while count > 0:
             path = self._cheapest(block)
             if path is None:
                 return
-            step = min(count, self._capacity(path))
-            if most is not None and self.gone.sum() + step * len(path) > most:
-                step = min(step, max(0, most - int(self.gone.sum())) // max(1, len(path) - 1))
+            step, moves = min(count, self._capacity(path)), len(path) - 2
+            if most is not None and moves:
+                step = min(step, max(0, most - int(self.gone.sum())) // moves)
                 if step <= 0:
                     return
-            for n, (b, k) in enumerate(path):
-                back = min(step, int(self.gone[b, k]))
-                self.gone[b, k] -= back
-                self.came[b, k] += step - back
-                if n + 1 < len(path):
-                    other = path[n + 1][0]
-                    again = min(step, int(self.came[other, k]))
-                    self.came[other, k] -= again
-                    self.gone[other, k] += step - again
-                else:
-                    self._free[k] -= step
+            self._go(path, step)
             count -= step
 
-    def _capacity(self, path: list[tuple[int, int]]) -> int:
+    def cancel(self) -> None:
+        """Undo what was moved for nothing, until no way round saves a move (M. Klein, 1967). Paths are the cheapest
+        only then; where nobody has come yet it is so.
+        """
+        while (ring := self._saving()) is not None:
+            self._go(ring, self._capacity(ring))
+
+    def _go(self, path: Path, step: int) -> None:
+        for (b, k), (other, _) in pairwise(path):
+            back = min(step, int(self._gone[b, k]))
+            self._gone[b, k] -= back
+            self._came[b, k] += step - back
+            again = min(step, int(self._came[other, k]))
+            self._came[other, k] -= again
+            self._gone[other, k] += step - again
+
+    def _capacity(self, path: Path) -> int:
         """How many can go the same way at the same cost."""
-        bounds = [int(self._free[path[-1][1]])]
-        for n, (b, k) in enumerate(path):
-            if self.gone[b, k]:
-                bounds.append(int(self.gone[b, k]))
-            if n + 1 < len(path):
-                other = path[n + 1][0]
-                bounds.append(int(self.came[other, k] or self._stock[other, k] - self.gone[other, k]))
+        bounds: list[int] = []
+        for (b, k), (other, _) in pairwise(path):
+            if self._gone[b, k]:
+                bounds.append(int(self._gone[b, k]))
+            bounds.append(int(self._came[other, k] or self._stock[other, k] - self._gone[other, k]))
         return min(bounds)
 
-    def _cheapest(self, start: int) -> list[tuple[int, int]] | None:
-        """(block, place) steps of the way that moves fewest residents (R. Bellman, E. Moore): each block comes to the
-        place, which the next block leaves.
-        """
+    def _costs(self) -> tuple[Floats, Floats]:
+        """(B + 1, P) what it costs that one of a block comes, and that one leaves."""
+        comes = np.where(self._may_take, np.where(self._gone > 0, -1.0, 0.0), np.inf)
+        leaves = np.where(self._came > 0, 0.0, np.where(self._stock > self._gone, 1.0, np.inf))
+        return comes, leaves
+
+    def _cheapest(self, start: int) -> Path | None:
+        """The way to something free that moves fewest residents (R. Bellman, E. Moore)."""
         count = len(self._stock)
-        comes = np.where(self._may_take, np.where(self.gone > 0, -1.0, 0.0), np.inf)
-        leaves = np.where(self.came > 0, 0.0, np.where(self._stock > self.gone, 1.0, np.inf))
+        comes, leaves = self._costs()
         cost: Floats = np.full(count, np.inf)
         cost[start] = 0.0
-        came_by: list[tuple[int, int]] = [(-1, -1)] * count
+        came_by: Path = [(-1, -1)] * count
         queue, waiting = deque([start]), {start}
         while queue:
             b = queue.popleft()
             waiting.discard(b)
             through = comes[b] + leaves
-            kinds = through.argmin(axis=1)
-            reached = cost[b] + through[np.arange(count), kinds]
-            for other in np.flatnonzero(reached < cost - 1e-9).tolist():
+            places = through.argmin(axis=1)
+            reached = cost[b] + through[np.arange(count), places]
+            for other in np.flatnonzero(reached < cost - _TINY).tolist():
                 if other == start:
                     continue
                 cost[other] = reached[other]
-                came_by[other] = b, int(kinds[other])
-                if other not in waiting:
+                came_by[other] = b, int(places[other])
+                if other not in waiting and other != self._free:
                     waiting.add(other)
                     queue.append(other)
-        ends = cost[:, None] + np.where(self._free > 0, comes, np.inf)
-        best = int(ends.argmin())
-        if not np.isfinite(ends.flat[best]):
+        if not np.isfinite(cost[self._free]):
             return None
-        path = [(best // ends.shape[1], best % ends.shape[1])]
+        path = [(self._free, -1)]
         while path[-1][0] != start:
             path.append(came_by[path[-1][0]])
         return path[::-1]
+
+    def _saving(self) -> Path | None:
+        """A way round that saves moves; it ends with the block that it begins with."""
+        comes, leaves = self._costs()
+        count = len(comes)
+        through, places = np.empty((count, count)), np.empty((count, count), np.int64)
+        for b in range(count):
+            both = comes[b] + leaves
+            places[b] = both.argmin(axis=1)
+            through[b] = both[np.arange(count), places[b]]
+        cost, came_by = np.zeros(count), np.full(count, -1)
+        node = -1
+        for _ in range(count + 1):
+            reached = cost[:, None] + through
+            better = np.flatnonzero(reached.min(axis=0) < cost - _TINY)
+            if not len(better):
+                return None
+            came_by[better] = reached[:, better].argmin(axis=0)
+            cost[better] = reached[came_by[better], better]
+            node = int(better[0])
+        for _ in range(count):
+            node = int(came_by[node])
+        ring = [(node, -1)]
+        while len(ring) == 1 or ring[-1][0] != node:
+            before = int(came_by[ring[-1][0]])
+            ring.append((before, int(places[before, ring[-1][0]])))
+        return ring[::-1]

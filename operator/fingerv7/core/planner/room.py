@@ -69,6 +69,8 @@ def _pass_on(fleet: Fleet, waiting: Ints, fresh: Ints, rank: int, limit: Ints, m
     largest = int(p.sizes[waiting].max(initial=0)) if p.bytes_bind else 0
     free = sums(places.of_worker, fleet.rooms(limit, weight, largest), places.number).astype(np.int64)
     passing = Passing(fleet.may_take[:, places.kind], settled + away, free, away, came)
+    if len(places.away):
+        passing.cancel()
     asked = counts(fleet.block_of(waiting), p.blocks)
     capacity = sums(p.kind, p.capacity, p.kinds)
     for b in scarce_first(fleet.may_take, capacity, np.flatnonzero(asked).tolist()):
