@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
+from itertools import compress, islice
+from operator import not_
 from typing import Any, Final
 
+from fingerv7.core.columns import Catalog, Columns
 from fingerv7.core.model import Stream
+from fingerv7.core.portion import DoubtfulError, Judge, Rows, examine
 from fingerv7.core.row import FETCH_LIMIT, STREAM_LIMIT, BadRowError, is_active, printable_id, read_stream
-from fingerv7.core.size import stream_size
+from fingerv7.core.size import Ints, stream_size
 
 __all__ = [
     "FETCH_LIMIT",
@@ -26,6 +29,8 @@ __all__ = [
     "stream_size",
 ]
 
+_PORTION: Final = 500
+"""Rows that are judged at once: a millisecond, and their texts fit into the processor's cache."""
 _DUPLICATE: Final = "another row with this id is served; ids have to be unique among active rows"
 
 
@@ -61,37 +66,129 @@ def read_rows(rows: Iterable[Mapping[str, Any]], *, identity: str) -> Snapshot:
 
 
 class CatalogReader:
-    """`read_rows` in portions, so that a large table neither blocks its reader nor is in memory twice."""
+    """`read_rows` in portions, so that a large table neither blocks its reader nor is in memory twice.
+
+    Reads the same table again and again: rows that are still the same are recognised, and what was made of them
+    stays. While all of them are the same, so is `Snapshot.streams`, as an object.
+    """
 
     def __init__(self) -> None:
-        self._streams: dict[str, Stream] = {}
+        self._judge = Judge()
+        self._last = Catalog()
+        """Of the last complete reading."""
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin again; needed only after a reading that was not completed."""
+        self._judge.begin()
+        self._same = 0
+        """So many streams are the first ones of `_last`. As long as nothing differs, nothing is built."""
+        self._new: Catalog | None = None
+        """What is built from the first difference on."""
+        self._differing: set[str] = set()
+        """Ids in it whose rows are not in `_last`."""
         self._quarantined: list[Quarantined] = []
         self._inactive = 0
 
     def add(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Text may come as str or as the bytes that the database holds; those have to be UTF-8."""
-        for row in rows:
-            try:
-                if not is_active(row):
-                    self._inactive += 1
-                    continue
-                stream = read_stream(row)
-            except BadRowError as bad:
-                self._quarantined.append(Quarantined(printable_id(row.get("id")), bad.reason, bad.message))
-                continue
-            other = self._streams.setdefault(stream.id, stream)
-            if other is not stream:
-                self._streams[stream.id] = min(other, stream, key=_rank)
-                self._quarantined.append(Quarantined(printable_id(stream.id), "DuplicateId", _DUPLICATE))
+        waiting = iter(rows)
+        while portion := list(islice(waiting, _PORTION)):
+            self._add(portion)
 
     def snapshot(self, identity: str) -> Snapshot:
-        return Snapshot(
-            streams=MappingProxyType(self._streams),
+        """Complete the reading, and be ready for the next."""
+        self._judge.finish()
+        self._last = self._streams()
+        snapshot = Snapshot(
+            streams=self._last,
             quarantined=tuple(sorted(self._quarantined, key=lambda q: (q.id, q.reason, q.message))),
             inactive=self._inactive,
-            duplicate_urls=len(self._streams) - len({stream.url for stream in self._streams.values()}),
+            duplicate_urls=self._last.duplicate_urls,
             identity=identity,
         )
+        self.begin()
+        return snapshot
+
+    def _streams(self) -> Catalog:
+        if self._new is None:
+            return self._last if self._same == len(self._last) else self._last.first(self._same)
+        in_another_order = not self._differing and len(self._new) == len(self._last)
+        return self._last if in_another_order else self._new
+
+    # --- rows ---------------------------------------------------------------------------------------------
+
+    def _add(self, rows: Rows) -> None:
+        """All at once, and one by one what is not certain."""
+        try:
+            active = self._judge.active(rows)
+            columns = self._judge.columns(active)
+        except DoubtfulError:
+            for row in rows:
+                self._add_one(row)
+            return
+        self._inactive += len(rows) - len(active)
+        if self._is_same(columns):
+            return
+        sizes, good = examine(columns)
+        certain = columns.only(good)
+        if not self._is_same(certain):
+            good[good] = self._build().lacks(certain.ids)
+            self._extend(columns.only(good), sizes[good])
+        for row in compress(active, ~good):
+            self._add_one(row)
+
+    def _add_one(self, row: Mapping[str, Any]) -> None:
+        try:
+            if is_active(row):
+                stream = read_stream(row)
+                self._serve(stream, self._judge.one(row, stream))
+            else:
+                self._inactive += 1
+        except BadRowError as bad:
+            self._quarantined.append(Quarantined(printable_id(row.get("id")), bad.reason, bad.message))
+
+    # --- good rows ----------------------------------------------------------------------------------------
+
+    def _extend(self, rows: Columns, sizes: Ints) -> None:
+        made: list[Stream | None] = [None] * len(rows.ids)
+        if self._last:
+            known = self._last.has(rows)
+            made = self._last.made(rows.ids, known)
+            self._differing.update(compress(rows.ids, map(not_, known)))
+        self._build().extend(rows, sizes, made)
+
+    def _serve(self, stream: Stream, row: Columns) -> None:
+        if self._place(stream.id) is not None:
+            other = (self._new or self._last)[stream.id]
+            self._quarantined.append(Quarantined(printable_id(stream.id), "DuplicateId", _DUPLICATE))
+            if min(other, stream, key=_rank) is other:
+                return
+        elif self._is_same(row):
+            return
+        known = bool(self._last) and all(self._last.has(row))
+        self._build().put(row, self._last[stream.id] if known else stream)
+        (self._differing.discard if known else self._differing.add)(stream.id)
+
+    def _is_same(self, rows: Columns) -> bool:
+        """Whether the reading goes on as the last one did."""
+        stop = self._same + len(rows.ids)
+        if self._new is not None or self._last.columns.part(self._same, stop) != rows:
+            return False
+        self._same = stop
+        return True
+
+    def _build(self) -> Catalog:
+        if self._new is None:
+            self._new = self._last.first(self._same)
+        return self._new
+
+    def _place(self, stream_id: str) -> int | None:
+        """Where the stream is served so far."""
+        if self._new is not None:
+            return self._new.places.get(stream_id)
+        place = self._last.places.get(stream_id)
+        return place if place is not None and place < self._same else None
 
 
 def _rank(stream: Stream) -> tuple[object, ...]:

@@ -33,7 +33,8 @@ CAPABILITIES_LIMIT: Final = 16
 WEIGHT_LIMIT: Final = MAX_STREAMS
 
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
-_ABSENT: Final = object()
+ABSENT: Final = object()
+"""The status of a row that has no such column."""
 _TRUE: Final = frozenset({"t", "true", "y", "yes", "on", "1"})
 _FALSE: Final = frozenset({"f", "false", "n", "no", "off", "0", ""})
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -58,13 +59,16 @@ class BadRowError(Exception):
 
 def is_active(row: Mapping[str, Any]) -> bool:
     """NULL means inactive; where a status column is read too, it has to say `active`. Raises BadRowError."""
-    active = row.get("active")
+    return says_active(row.get("active"), row.get("status", ABSENT))
+
+
+def says_active(active: object, status: object) -> bool:
+    """As `is_active`, of the two columns."""
     if active is None:
         return False
     if active is not True and not _truth(active):
         return False
-    status = row.get("status", _ABSENT)
-    if status is _ABSENT:
+    if status is ABSENT:
         return True
     if isinstance(status, bytes):
         return status[:FETCH_LIMIT].strip().lower() == b"active"
@@ -73,20 +77,18 @@ def is_active(row: Mapping[str, Any]) -> bool:
 
 def read_stream(row: Mapping[str, Any]) -> Stream:
     """The stream of an active row. Raises BadRowError."""
-    stream_id = _read_id(row)
-    url = _read_text(row, "url")
+    stream_id = _read_id(row.get("id"))
+    url = _read_text(row.get("url"), "url")
     match = _URL.match(url) or _URL_WITH_USER.match(url)
     if not match or int(match["port"] or 0) > 65535:
         if not url or url.isspace():
             raise BadRowError("EmptyUrl", "the URL is empty; write http:// or https:// with a host")
         raise BadRowError("InvalidUrl", "the URL does not start with http:// or https:// and a host")
-    name = _read_text(row, "name")
-    location = _read_text(row, "location").strip()
-    if len(location) > LOCATION_LIMIT:
-        raise BadRowError("InvalidLocation", f"the location is longer than {LOCATION_LIMIT} characters")
-    weight = _read_weight(row)
-    capabilities = _read_capabilities(row)
-    metadata = _read_metadata(row)
+    name = _read_text(row.get("name"), "name")
+    location = read_location(row.get("location"))
+    weight = read_weight(row.get("weight"))
+    capabilities = read_capabilities(row.get("capabilities"))
+    metadata = read_metadata(row.get("metadata"))
     size = stream_size(
         stream_id, url, name, weight=weight, location=location, capabilities=capabilities, metadata=metadata
     )
@@ -123,12 +125,11 @@ def _truth(value: object) -> bool:
     raise BadRowError("InvalidActive", "active is neither true nor false; use a boolean column, or 0/1, or yes/no")
 
 
-def _read_id(row: Mapping[str, Any]) -> str:
-    value = row.get("id")
+def _read_id(value: object) -> str:
     if value is None:
         raise BadRowError("NoId", "the row has no id; every active row needs one")
     if isinstance(value, (str, bytes)):
-        stream_id = _read_text(row, "id")
+        stream_id = _read_text(value, "id")
         if not stream_id or stream_id.isspace():
             raise BadRowError("NoId", "the id is empty; every active row needs one")
     elif isinstance(value, UUID) or (
@@ -143,8 +144,7 @@ def _read_id(row: Mapping[str, Any]) -> str:
     return stream_id
 
 
-def _read_text(row: Mapping[str, Any], column: str) -> str:
-    value = row.get(column)
+def _read_text(value: object, column: str) -> str:
     return "" if value is None else _checked_text(value, column)
 
 
@@ -172,8 +172,15 @@ def _checked_text(value: object, column: str) -> str:
     return text
 
 
-def _read_weight(row: Mapping[str, Any]) -> int:
-    value = row.get("weight")
+def read_location(value: object) -> str:
+    """Raises BadRowError, as all of these do."""
+    location = _read_text(value, "location").strip()
+    if len(location) > LOCATION_LIMIT:
+        raise BadRowError("InvalidLocation", f"the location is longer than {LOCATION_LIMIT} characters")
+    return location
+
+
+def read_weight(value: object) -> int:
     if value is None:
         return 1
     weight = 0
@@ -190,8 +197,7 @@ def _read_weight(row: Mapping[str, Any]) -> int:
     return weight
 
 
-def _read_capabilities(row: Mapping[str, Any]) -> frozenset[str]:
-    value = row.get("capabilities")
+def read_capabilities(value: object) -> frozenset[str]:
     if not value:
         return frozenset()
     if isinstance(value, (str, bytes)):
@@ -210,8 +216,7 @@ def _read_capabilities(row: Mapping[str, Any]) -> frozenset[str]:
     return capabilities
 
 
-def _read_metadata(row: Mapping[str, Any]) -> Mapping[str, str]:
-    value = row.get("metadata")
+def read_metadata(value: object) -> Mapping[str, str]:
     return _parse_metadata(value) if isinstance(value, (str, bytes)) else _check_metadata(value, clean=False)
 
 

@@ -20,6 +20,7 @@ from fingerv7.adapters.postgres.secret import Target
 from fingerv7.adapters.postgres.spec import SourceSpec
 from fingerv7.adapters.postgres.table import find_table, row_decoder, select_statement
 from fingerv7.core.catalog import CatalogReader, Snapshot
+from fingerv7.core.model import Stream
 
 if TYPE_CHECKING:
     import ssl
@@ -54,6 +55,7 @@ class SourceConnection:
         self._target = target
         self._spec = spec
         self._database = ""
+        self._unfolded: Mapping[str, Stream] | None = None
 
     @property
     def lost(self) -> bool:
@@ -72,12 +74,15 @@ class SourceConnection:
         except Exception as error:
             raise read_failure(error, self._target, self._spec) from None
 
-    async def read(self) -> Snapshot:
-        """One complete reading, from one snapshot of the database. Raises SourceError."""
+    async def read(self, reader: CatalogReader | None = None) -> Snapshot:
+        """One complete reading, from one snapshot of the database. Raises SourceError.
+
+        `reader`: who read the table before, so that what has not changed since is not made anew.
+        """
         try:
             # Each statement has its own deadline; this one is for a server that always answers just in time.
             async with asyncio.timeout(3 * self._spec.statement_timeout_s + _GRACE_S):
-                return await self._read()
+                return await self._read(reader or CatalogReader())
         except Exception as error:
             raise read_failure(error, self._target, self._spec) from None
 
@@ -94,9 +99,10 @@ class SourceConnection:
         """Go at once, with whatever was under way."""
         self._connection.terminate()
 
-    async def _read(self) -> Snapshot:
+    async def _read(self, reader: CatalogReader) -> Snapshot:
         encoding = self._connection.get_settings().server_encoding
-        reader, decode, count = CatalogReader(), row_decoder(encoding), 0
+        decode, count = row_decoder(encoding), 0
+        reader.begin()
         # No `async with`: after a failure the connection is dropped, and a ROLLBACK would only wait once more.
         transaction = self._connection.transaction(isolation="repeatable_read", readonly=True)
         await transaction.start()
@@ -115,7 +121,17 @@ class SourceConnection:
         if not self.exclusive:
             key = _lock_key(self._database, table.schema, table.name)
             self.exclusive = bool(await self._connection.fetchval(_LOCK, key))
-        return reader.snapshot(f"{self._database}/{table.schema}.{table.name}")
+        snapshot = reader.snapshot(f"{self._database}/{table.schema}.{table.name}")
+        await self._unfold(snapshot.streams)
+        return snapshot
+
+    async def _unfold(self, streams: Mapping[str, Stream]) -> None:
+        """The streams are made when they are asked for; ask now, because the brake will ask for all at once."""
+        if streams is not self._unfolded:
+            for number, _ in enumerate(streams.values(), 1):
+                if number % _CHUNK_ROWS == 0:
+                    await asyncio.sleep(0)
+            self._unfolded = streams
 
     async def _identify(self) -> str:
         """`<system identifier>/<database>:<oid>`: it survives a fail-over, and no other database has it."""

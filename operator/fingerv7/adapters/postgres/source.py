@@ -21,7 +21,7 @@ from fingerv7.adapters.postgres.connection import SourceConnection, open_connect
 from fingerv7.adapters.postgres.errors import Reason, SourceError
 from fingerv7.adapters.postgres.secret import Target, read_target
 from fingerv7.adapters.postgres.spec import SourceSpec
-from fingerv7.core.catalog import Snapshot
+from fingerv7.core.catalog import CatalogReader, Snapshot
 
 _MERGE_S: Final = 0.2
 """Notifications that come within this time of the last reading are answered by one further reading."""
@@ -67,6 +67,7 @@ class PostgresSource:
         self._on_snapshot = on_snapshot
         self._on_state = on_state
         self._jitter = jitter
+        self._reader = CatalogReader()
         self._wake = asyncio.Event()
         self._due_s = 0.0
         """When the next reading that counts is due, on the event loop's clock."""
@@ -116,7 +117,7 @@ class PostgresSource:
             started = loop.time()
             counts = started >= self._due_s
             self._wake.clear()
-            snapshot = await connection.read()
+            snapshot = await connection.read(self._reader)
             if counts:
                 self._due_s = loop.time() + self._spec.poll_interval_s
             self._succeeded(connection, target, snapshot, counts=counts)

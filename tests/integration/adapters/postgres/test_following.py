@@ -25,6 +25,16 @@ class TestPolling:
         await streams.execute("UPDATE streams SET url = 'http://moved.example/' WHERE id = '1'")
         await observed.snapshot(lambda s: s.streams["1"].url == "http://moved.example/")
 
+    async def test_what_has_not_changed_is_not_made_anew(self, streams, observe):
+        observed = await observe(poll_interval_s=0.1)
+        first = await observed.snapshot()
+        await streams.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'fingerv7-operator' AND datname = current_database()"
+        )
+        await observed.until(lambda: len(observed.snapshots) >= 3)
+        assert all(snapshot.streams is first.streams for snapshot, _ in observed.snapshots)
+
     async def test_a_poke_reads_at_once_and_does_not_count(self, streams, observe):
         observed = await observe()
         await observed.snapshot()
