@@ -12,8 +12,10 @@ from fingerv7.core.planner.arrays import Ints, none
 from fingerv7.core.planner.fairness import fair_parts, may_move
 from fingerv7.core.planner.fleet import Fleet
 
+_PASSES = 64
+"""So often those who had no turn yet are asked, for as long as the budget lasts."""
 _ALONE = 256
-"""At most so many of those that find no partner are looked at in a round."""
+"""At most so many of those that find no partner are looked at in a pass."""
 
 
 def rotate(fleet: Fleet) -> Ints:
@@ -23,15 +25,30 @@ def rotate(fleet: Fleet) -> Ints:
     if not len(due) or not p.policy.may_balance:
         return none()
     owners = fleet.owner[due]
-    due = due[(owners >= 0) & p.is_open[np.maximum(owners, 0)]][: fleet.budget]
+    due = due[(owners >= 0) & p.is_open[np.maximum(owners, 0)]]
+    before, budget, alone = fleet.owner.copy(), fleet.budget, none()
+    for _ in range(_PASSES):
+        if budget <= 0 or not len(due):
+            break
+        # Who waits for a partner does not keep others from their turn: half of those who try are new.
+        trying = np.concatenate((alone[: budget // 2], due[: budget - min(len(alone), budget // 2)]))
+        due = due[budget - min(len(alone), budget // 2) :]
+        moved, alone = _rotate(fleet, trying)
+        budget -= moved
+    return np.flatnonzero(fleet.owner != before)
+
+
+def _rotate(fleet: Fleet, due: Ints) -> tuple[int, Ints]:
+    """Move these; answer how many did, and the others."""
+    p = fleet.problem
     with fleet.attempt() as attempt:
         alone = _change_places(fleet, due)
         if not np.any(fleet.bytes_used > p.byte_capacity):
             attempt.keep()
     if attempt.kept:
         _move_within_tolerance(fleet, alone[:_ALONE])
-    moved: Ints = due[fleet.owner[due] != attempt.owner[due]]
-    return moved
+    stayed: Ints = due[fleet.owner[due] == attempt.owner[due]]
+    return len(due) - len(stayed), stayed
 
 
 def _change_places(fleet: Fleet, due: Ints) -> Ints:

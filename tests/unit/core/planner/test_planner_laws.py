@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from fractions import Fraction
 
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from fingerv7.core.planner import BALANCING, Plan, Policy, Trigger
+from fingerv7.core.planner import (
+    BALANCING,
+    MAX_SCORE,
+    MIN_SCORE,
+    Plan,
+    Policy,
+    Strategy,
+    StreamTable,
+    Trigger,
+    plan,
+)
 
 from .worlds import (
     World,
@@ -16,10 +27,14 @@ from .worlds import (
     any_worker,
     check,
     counts,
+    fleet,
+    is_open,
     law,
     live_moves,
     most_placeable,
     policies,
+    room,
+    streams,
     worlds,
 )
 
@@ -83,6 +98,15 @@ def test_the_order_of_the_inputs_does_not_matter(world: World, random):
 
 
 @law
+@given(worlds(), worlds())
+def test_a_table_made_before_gives_the_same_plan(world: World, other: World):
+    table = StreamTable(world.streams)
+    # Whatever it was used for in between.
+    plan(table, other.candidates, other.current, other.policy)
+    assert plan(table, world.candidates, world.current, world.policy) == world.plan()
+
+
+@law
 @given(worlds(plain=True))
 def test_moves_equal_the_lower_bound_where_every_worker_can_take_every_stream(world: World):
     done = world.plan()
@@ -108,7 +132,7 @@ def test_balancing_stays_within_its_budget_and_lowers_the_imbalance(world: World
 
 
 @law
-@given(worlds(plain=True))
+@given(worlds(plain=True, strategies=(Strategy.Capacity, Strategy.Location)))
 def test_from_nothing_everybody_is_within_one_stream_of_its_fair_part(world: World):
     world = replace(world, current={})
     done = world.plan()
@@ -117,6 +141,107 @@ def test_from_nothing_everybody_is_within_one_stream_of_its_fair_part(world: Wor
         fair = min(Fraction(len(world.streams) * candidate.max_streams, capacity), candidate.max_streams)
         assert abs(counts(done).get(name, 0) - fair) < 1
     assert live_moves(world, done) == 0
+
+
+@law
+@given(worlds(plain=True, strategies=(Strategy.Performance,)), st.lists(st.integers(0, 999), min_size=6, max_size=6))
+def test_from_nothing_shares_go_by_score_times_capacity_while_nobody_is_full(world: World, scores: list[int]):
+    scored = {
+        name: replace(c, score_percent=score)
+        for (name, c), score in zip(world.candidates.items(), scores, strict=False)
+    }
+    strength = {name: c.max_streams * min(max(c.score_percent, MIN_SCORE), MAX_SCORE) for name, c in scored.items()}
+    fair = {name: Fraction(len(world.streams) * s, sum(strength.values())) for name, s in strength.items()}
+    assume(all(part <= scored[name].max_streams for name, part in fair.items()))
+    policy = replace(world.policy, target_load_percent=100)
+    done = replace(world, candidates=scored, current={}, policy=policy).plan()
+    assert all(abs(counts(done).get(name, 0) - part) < 1 for name, part in fair.items())
+
+
+@law
+@given(worlds(unit=True, rules=False, strategies=(Strategy.Location,)))
+def test_from_nothing_as_few_streams_are_abroad_as_can_be(world: World):
+    world = alike(replace(world, current={}, policy=replace(world.policy, target_load_percent=100)))
+    done = world.plan()
+    check(world, done)
+    assert at_home(world, done) == most_at_home(world)
+
+
+@law
+@given(worlds(unit=True, rules=False, strategies=(Strategy.Location,)))
+def test_streams_come_home_while_there_is_room(world: World):
+    world = alike(replace(world, policy=replace(world.policy, may_balance=True, target_load_percent=100)))
+    done = settled(world)
+    for name, candidate in world.candidates.items():
+        if is_open(world, candidate) and counts(done).get(name, 0) < room(candidate):
+            theirs = [s.id for s in world.streams.values() if candidate.location and s.location == candidate.location]
+            elsewhere = {done.target[i] for i in theirs} - {name}
+            # What an owner that is given nothing new has, it keeps.
+            assert not any(
+                is_open(world, other) and other.location != candidate.location
+                for other in map(world.candidates.__getitem__, elsewhere)
+            )
+
+
+def alike(world: World) -> World:
+    """The same without capabilities, so that only locations tell workers and streams apart."""
+    streams = {name: replace(s, capabilities=frozenset()) for name, s in world.streams.items()}
+    return replace(world, streams=streams)
+
+
+def at_home(world: World, done: Plan) -> int:
+    return sum(
+        bool(c := world.streams[s].location) and world.candidates[w].location == c for s, w in done.target.items()
+    )
+
+
+def most_at_home(world: World) -> int:
+    """A location's own streams, as many as its workers can take: the rest can fill what they leave."""
+    wanted = Counter(s.location for s in world.streams.values() if s.location)
+    rooms = Counter[str]()
+    for candidate in world.candidates.values():
+        rooms[candidate.location] += room(candidate) * is_open(world, candidate)
+    return sum(min(count, rooms[location]) for location, count in wanted.items())
+
+
+@law
+@given(worlds(), st.randoms(use_true_random=False))
+def test_rotation_keeps_the_budget_and_the_balance_and_moves_what_is_due_only(world: World, random):
+    world = replace(world, policy=replace(world.policy, may_balance=True))
+    before = world.plan()
+    assume(not before.moves)
+    due = [s for s in world.streams if random.random() < 0.6]
+    random.shuffle(due)
+    done = replace(world, policy=replace(world.policy, rotate=(*due, "deleted"))).plan()
+    check(world, done)
+    assert {m.trigger for m in done.moves} <= {Trigger.Rotation}
+    assert {m.stream for m in done.moves} <= set(due)
+    assert len(done.moves) <= max(1, len(world.streams) * world.policy.max_moves_per_round_percent // 100)
+    assert done.balanced >= before.balanced
+    assert done.lower_bound == len(done.moves)
+
+
+@law
+@given(st.integers(2, 5), st.integers(0, 40), st.integers(0, 9), policies())
+def test_within_a_period_every_stream_that_can_rotate_does(workers: int, number: int, spare: int, policy: Policy):
+    policy = replace(policy, may_balance=True, target_load_percent=100)
+    size = -(-number // workers) + spare
+    world = World(streams(number), fleet(*[size] * workers), {}, policy)
+    world = world.after(settled(world))
+    left = dict(world.current)
+    for _ in range(number + 1):
+        done = replace(world, policy=replace(world.policy, rotate=sorted(left))).plan()
+        for move in done.moves:
+            left.pop(move.stream, None)
+        world = world.after(done)
+    # Nobody is left to change places with, and alone it would break the balance.
+    assert len(set(left.values())) < 2 or number * policy.max_moves_per_round_percent < 200
+    fair = Fraction(number, workers)
+    most = min(
+        size, fair + max(policy.max_stream_difference, Fraction(size * policy.imbalance_threshold_percent, 100))
+    )
+    held = [counts(done).get(name, 0) for name in world.candidates]
+    assert not left or min(held) + 1 > most or min(counts(done)[w] for w in left.values()) - 1 < 2 * fair - most
 
 
 @law
