@@ -20,7 +20,7 @@ class Outcome:
 
 def prepare(world: World) -> Problem:
     """What the operator has in memory when the event is applied: streams, workers and owners in columns; nothing of
-    it is the result of an earlier plan. Not timed, and made anew for every run.
+    it is the result of an earlier plan. Not timed; `run` leaves it as it is.
     """
     return pose(StreamTable(world.streams), world.candidates, world.current, world.policy)
 

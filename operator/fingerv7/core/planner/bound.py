@@ -65,10 +65,11 @@ def fewest_to_balance(problem: Problem, owner: Codes, used: Ints, reached: Ints,
     moves = given = 0
     others = np.zeros(int(problem.weights[0]) + 1, np.int64)
     """How many moves of which weight could be made besides."""
-    placed = np.flatnonzero(owner >= 0)
-    ranks = problem.stream_class[placed] // problem.blocks
-    for rank, weight in enumerate(problem.weights.tolist()):
-        held = counts(owner[placed[ranks == rank]], len(used))
+    for weight in problem.weights.tolist():
+        if len(problem.weights) == 1:
+            held = used // weight
+        else:
+            held = counts(owner[(problem.weight == weight) & (owner >= 0)], len(used))
         held = np.where(weight <= most_given, held, 0)
         whole = np.minimum(held, may_give // weight)
         must = np.minimum(whole, -(-over // weight))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from fingerv7.core.model import Stream
-from fingerv7.core.planner.arrays import Bools, Codes, Ints, counts
+from fingerv7.core.planner.arrays import Bools, Codes, Ints
 from fingerv7.core.planner.balancing import balance
 from fingerv7.core.planner.bound import fewest_to_balance, fewest_to_place
 from fingerv7.core.planner.fairness import fair_parts, mean_parts, strangers, tolerable
@@ -94,7 +94,7 @@ class _Round:
             # Only when nothing else moves: loads are judged once repairs have settled.
             balancing = balance(fleet)
             if balancing:
-                self._label(np.flatnonzero(fleet.owner != p.owner))
+                self._label(np.flatnonzero(fleet.owner != p.owner), busy=before > 0)
                 forced += balancing.came_home
                 if balancing.fair:
                     forced += fewest_to_balance(p, balancing.owner, balancing.used, fleet.used, balancing.fair)
@@ -151,12 +151,11 @@ class _Round:
         p = self.problem
         self._mark(streams[(p.owner[streams] >= 0) & (self._codes[streams] < 0)], Trigger.MakingRoom)
 
-    def _label(self, moved: Ints) -> None:
+    def _label(self, moved: Ints, busy: Bools) -> None:
         """Note the reason of balancing moves; streams that were placed just now keep theirs."""
         p, fleet = self.problem, self.fleet
         moved = moved[(self._codes[moved] < 0) & (fleet.owner[moved] >= 0)]
         source, target = p.owner[moved], fleet.owner[moved]
-        busy = counts(p.owner[p.owner >= 0], len(p.names)) > 0
         self._mark(moved, Trigger.Imbalance)
         changed = p.capacity_changed[source] | p.capacity_changed[target]
         self._mark(moved[changed], Trigger.CapacityChanged)
