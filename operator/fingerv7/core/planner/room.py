@@ -42,7 +42,7 @@ def pass_on(fleet: Fleet, waiting: Ints, limit: Ints, most: int | None = None, m
     ranks_here = p.stream_class[waiting] // p.blocks
     for rank in np.unique(ranks_here)[::-1].tolist():
         mine = waiting[ranks_here == rank]
-        fresh = none() if moved is None or p.bytes_bind else moved[p.stream_class[moved] // p.blocks == rank]
+        fresh = None if moved is None or p.bytes_bind else moved[p.stream_class[moved] // p.blocks == rank]
         with fleet.attempt() as attempt:
             made = _pass_on(fleet, mine, fresh, rank, limit, most)
             if len(made.left) < len(mine) and np.isin(made.left, mine).all():
@@ -54,9 +54,10 @@ def pass_on(fleet: Fleet, waiting: Ints, limit: Ints, most: int | None = None, m
     return Made(joined(left), joined(aside))
 
 
-def _pass_on(fleet: Fleet, waiting: Ints, fresh: Ints, rank: int, limit: Ints, most: int | None) -> Made:
+def _pass_on(fleet: Fleet, waiting: Ints, moved: Ints | None, rank: int, limit: Ints, most: int | None) -> Made:
     p, weight = fleet.problem, int(fleet.problem.weights[rank])
-    places = _Places.of(fleet, np.concatenate((waiting, fresh)) if len(fresh) else none())
+    fresh = none() if moved is None else moved
+    places = _Places.of(fleet, none() if moved is None else np.concatenate((waiting, moved)))
     usable = (p.is_open | p.keeps) & (fleet.used <= limit)
     """Only where a place that is left can be used up to the limit."""
     residents = np.flatnonzero(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import ItemsView, Iterator, Mapping, Sequence
 from typing import overload
 
@@ -59,7 +60,8 @@ class Moves(Sequence[Move]):
     def __getitem__(self, place: int | slice) -> Move | Sequence[Move]:
         if isinstance(place, slice):
             return Moves(self._problem, self._streams[place], self._target[place], self._triggers[place])
-        return next(iter(self[place : place + 1 or None]))
+        place = range(len(self))[place]
+        return next(iter(self[place : place + 1]))
 
     def __iter__(self) -> Iterator[Move]:
         p = self._problem
@@ -94,7 +96,7 @@ class Loads(Mapping[str, float]):
         self._names, self._loads = names, loads
 
     def __getitem__(self, worker: str) -> float:
-        place = int(np.searchsorted(np.array(self._names), worker)) if len(self._names) else 0
+        place = bisect_left(self._names, worker)
         if place >= len(self._names) or self._names[place] != worker:
             raise KeyError(worker)
         return float(self._loads[place])

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from scipy.optimize import linprog
+from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_flow
 
@@ -233,31 +233,34 @@ def check(world: World, done: Plan) -> None:
     assert done.target == stayed | moved
     assert done.lower_bound <= done.owned_moves == live_moves(world, done)
 
+    held: dict[str, list[Stream]] = {name: [] for name in world.candidates}
+    for stream_id, name in done.target.items():
+        held[name].append(world.streams[stream_id])
+    spare: dict[str, tuple[int, int]] = {}
     for name, candidate in world.candidates.items():
-        mine = [world.streams[s] for s, w in done.target.items() if w == name]
-        assert sum(max(1, s.weight) for s in mine) <= room(candidate)
-        assert sum(s.size for s in mine) <= max(0, candidate.max_bytes - candidate.reserved_bytes)
+        mine = held[name]
+        weight = room(candidate) - sum(max(1, s.weight) for s in mine)
+        size = max(0, candidate.max_bytes - candidate.reserved_bytes) - sum(s.size for s in mine)
+        assert weight >= 0
+        assert size >= 0
+        spare[name] = weight, size
         assert all(may_take(world, s, candidate) for s in mine)
         if not candidate.keeps:
             assert not mine
         if not is_open(world, candidate):
             assert all(world.current.get(s.id) == name for s in mine)
     for u in done.unplaced:
-        wanted = world.streams[u.stream]
-        assert u.reason == why_not(world, wanted)
-        assert not any(has_room(world, done, wanted, world.candidates[name]) for name in homes(world, wanted))
+        lost_one = world.streams[u.stream]
+        assert u.reason == why_not(world, lost_one)
+        assert not any(
+            max(1, lost_one.weight) <= spare[name][0] and lost_one.size <= spare[name][1]
+            for name in homes(world, lost_one)
+        )
 
 
 def live_moves(world: World, done: Plan) -> int:
     """Moves of streams whose owner is there and may keep what it has."""
     return sum(m.source in world.candidates and world.candidates[m.source].keeps for m in done.moves)
-
-
-def has_room(world: World, done: Plan, wanted: Stream, candidate: Candidate) -> bool:
-    mine = [world.streams[s] for s, w in done.target.items() if w == candidate.name]
-    weight = sum(max(1, s.weight) for s in mine) + max(1, wanted.weight) + candidate.reserved_weight
-    size = sum(s.size for s in mine) + wanted.size + candidate.reserved_bytes
-    return weight <= candidate.max_streams and size <= candidate.max_bytes
 
 
 def most_placeable(world: World) -> int:
@@ -275,9 +278,12 @@ def most_placeable(world: World) -> int:
     return int(maximum_flow(graph, 0, sink).flow_value)
 
 
-def fewest_moves(world: World, placed: Sequence[str]) -> int:
-    """The least number of moves of streams with a live, keeping owner that give all these streams of weight one a
-    place: a linear programme, whose matrix is totally unimodular.
+def fewest_moves(
+    world: World, placed: Sequence[str], *, loads: Mapping[str, int] | None = None, whole: bool = False
+) -> int:
+    """The least number of moves of streams with a live, keeping owner that give all these streams a place: a linear
+    programme. For weights of one its matrix is totally unimodular, otherwise `whole` asks for a mixed-integer one.
+    `loads`: how many streams each worker has in the end.
     """
     pairs = [(n, name) for n, s in enumerate(placed) for name in homes(world, world.streams[s])]
     if not pairs:
@@ -288,13 +294,23 @@ def fewest_moves(world: World, placed: Sequence[str]) -> int:
         float(owners[n] != name and owners[n] in world.candidates and world.candidates[owners[n]].keeps)
         for n, name in pairs
     ]
-    ones, columns = np.ones(len(pairs)), np.arange(len(pairs))
-    found = linprog(
+    columns, workers = np.arange(len(pairs)), [place[name] for _, name in pairs]
+    shape = len(place), len(pairs)
+    mine = [world.streams[placed[n]] for n, _ in pairs]
+    weighs = csr_array(([float(s.weight) for s in mine], (workers, columns)), shape=shape)
+    takes = csr_array(([float(s.size) for s in mine], (workers, columns)), shape=shape)
+    once = csr_array((np.ones(len(pairs)), ([n for n, _ in pairs], columns)), shape=(len(placed), len(pairs)))
+    most = [room(c) if loads is None else loads.get(c.name, 0) for c in world.candidates.values()]
+    byte_room = [max(0, c.max_bytes - c.reserved_bytes) for c in world.candidates.values()]
+    found = milp(
         costs,
-        A_ub=csr_array((ones, ([place[name] for _, name in pairs], columns)), shape=(len(place), len(pairs))),
-        b_ub=[room(c) for c in world.candidates.values()],
-        A_eq=csr_array((ones, ([n for n, _ in pairs], columns)), shape=(len(placed), len(pairs))),
-        b_eq=np.ones(len(placed)),
+        integrality=np.full(len(pairs), int(whole)),
+        bounds=Bounds(0, 1),
+        constraints=[
+            LinearConstraint(weighs, -np.inf if loads is None else most, most),
+            LinearConstraint(takes, -np.inf, byte_room),
+            LinearConstraint(once, 1, 1),
+        ],
     )
     assert found.success, found.message
     return round(found.fun)
