@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from fingerv7.core.planner import Candidate, Move, Plan, Policy, Trigger, Unplaced, UnplacedReason
+from fingerv7.core.planner import Candidate, Move, Plan, Policy, Strategy, Trigger, Unplaced, UnplacedReason
 
 from .worlds import World, check, counts, fleet, held, named, stream, streams, worker
 
@@ -308,3 +308,157 @@ def test_a_heavy_stream_is_exchanged_for_a_light_one_where_a_move_alone_would_no
 def test_streams_that_are_gone_and_weights_below_one_do_no_harm():
     done = World(streams(2, weight=0), fleet(1), {"deleted": "w0", "other": "gone"}).plan()
     assert counts(done) == {"w0": 1}
+
+
+@pytest.mark.parametrize("total", [45, 25, 30])
+def test_any_number_over_equal_workers_is_shared_within_one_stream(total: int):
+    shared = counts(planned(World(streams(total), fleet(50, 50, 50))))
+    assert max(shared.values()) - min(shared.values()) <= 1
+
+
+def test_a_worker_above_the_target_load_gets_nothing_while_another_is_below():
+    # By even loads alone w0, which can take more than the others together, would get some.
+    candidates = named(worker("w0", 100, reserved_weight=0), worker("w1", 20))
+    current = {f"s{i:04d}": "w0" for i in range(80)}
+    done = planned(World(streams(96), candidates, current, Policy(target_load_percent=80, may_balance=False)))
+    assert counts(done) == {"w0": 80, "w1": 16}
+
+
+def test_above_the_target_load_everybody_is_filled_rather_than_leave_streams_out():
+    done = planned(World(streams(19), fleet(10, 10), {}, Policy(target_load_percent=80)))
+    assert sorted(counts(done).values()) == [9, 10]
+
+
+def test_better_workers_get_more_and_no_score_counts_for_more_than_its_bound():
+    candidates = named(
+        worker("w0", 100, score_percent=0),
+        worker("w1", 100, score_percent=100),
+        worker("w2", 100, score_percent=9999),
+    )
+    scored = World(streams(130), candidates, {}, Policy(strategy=Strategy.Performance))
+    assert counts(planned(scored)) == {"w0": 10, "w1": 40, "w2": 80}
+    assert sorted(counts(World(streams(130), candidates).plan()).values()) == [43, 43, 44]
+
+
+def test_a_better_worker_is_filled_no_further_than_its_capacity():
+    candidates = named(worker("w0", 20, score_percent=200), worker("w1", 100, score_percent=50))
+    done = planned(World(streams(60), candidates, {}, Policy(strategy=Strategy.Performance)))
+    assert counts(done) == {"w0": 20, "w1": 40}
+    assert done.balanced
+
+
+LOCAL = Policy(strategy=Strategy.Location)
+
+
+def cities(berlin: int, paris: int) -> dict[str, Candidate]:
+    return named(worker("b", berlin, location="berlin"), worker("p", paris, location="paris"))
+
+
+def test_streams_live_at_their_location_even_where_that_is_uneven():
+    done = planned(World(streams(10, location="berlin"), cities(10, 10), {}, LOCAL))
+    assert counts(done) == {"b": 10}
+    assert done.balanced
+
+
+def test_what_a_location_has_no_room_for_spills_over():
+    done = planned(World(streams(10, location="berlin"), cities(7, 10), {}, LOCAL))
+    assert counts(done) == {"b": 7, "p": 3}
+
+
+def test_streams_of_no_location_leave_the_places_of_a_location_to_its_own():
+    catalog = streams(6) | {f"b{i}": stream(f"b{i}", location="berlin") for i in range(6)}
+    done = planned(World(catalog, cities(6, 6), {}, LOCAL))
+    assert all(done.target[f"b{i}"] == "b" for i in range(6))
+
+
+def test_streams_come_home_within_the_budget_of_each_round():
+    catalog = streams(20, location="berlin")
+    world = World(catalog, cities(20, 20), dict.fromkeys(catalog, "p"), LOCAL)
+    arrived = []
+    while (done := planned(world)).moves:
+        assert triggers(done).keys() == {Trigger.ComingHome}
+        assert done.lower_bound == len(done.moves)
+        arrived.append(len(done.moves))
+        world = world.after(done)
+    assert arrived == [2] * 10
+
+
+def test_a_location_is_evened_out_within_itself():
+    candidates = named(worker("b1", 20, location="berlin"), worker("b2", 20, location="berlin"), worker("p", 20))
+    catalog = streams(12, location="berlin")
+    done = planned(
+        World(catalog, candidates, dict.fromkeys(catalog, "b1"), Policy(strategy=Strategy.Location, may_balance=True))
+    )
+    assert {m.target for m in done.moves} == {"b2"}
+
+
+def test_moves_from_or_to_a_worker_whose_capacity_changed_say_so():
+    candidates = named(worker("w0", 40), worker("w1", 120, capacity_changed=True))
+    done = planned(World(streams(60), candidates, held(30, 30), FREE))
+    assert counts(done) == {"w0": 15, "w1": 45}
+    assert triggers(done) == {Trigger.CapacityChanged: 15}
+
+
+def test_a_stream_goes_to_the_worker_it_is_pinned_to_and_leaves_others_for_it():
+    catalog = streams(4)
+    world = World(catalog, fleet(4, 4), held(2, 2), Policy(pins={"s0000": "w1"}))
+    done = planned(world)
+    assert done.moves == [Move("s0000", "w0", "w1", Trigger.WorkerIneligible)]
+
+
+@pytest.mark.parametrize(
+    ("policy", "reason"),
+    [
+        pytest.param(Policy(pins={"a": "w0"}), UnplacedReason.NoCapacity, id="its only worker is full"),
+        pytest.param(Policy(pins={"a": "nobody"}), UnplacedReason.Excluded, id="pinned to nobody who is there"),
+        pytest.param(Policy(excluded_streams=frozenset({"a"})), UnplacedReason.Excluded, id="the stream is excluded"),
+        pytest.param(
+            Policy(excluded_workers=frozenset({"w0", "w1"})), UnplacedReason.Excluded, id="all workers are excluded"
+        ),
+        pytest.param(
+            Policy(excluded_pairs=frozenset({("a", "w0"), ("a", "w1")})), UnplacedReason.Excluded, id="each pair is"
+        ),
+        pytest.param(
+            Policy(excluded_pairs=frozenset({("a", "w1")})), UnplacedReason.NoCapacity, id="the other worker is full"
+        ),
+    ],
+)
+def test_a_stream_that_the_policy_keeps_out_says_so(policy: Policy, reason: UnplacedReason):
+    done = planned(World({"a": stream("a", weight=2)}, fleet(1, 5), {}, policy))
+    assert done.unplaced == (Unplaced("a", reason),)
+
+
+def test_an_excluded_worker_keeps_what_it_has_and_an_excluded_pair_parts():
+    current = held(3, 3)
+    policy = Policy(
+        excluded_workers=frozenset({"w0"}), excluded_pairs=frozenset({("s0005", "w1")}), may_balance=False
+    )
+    done = planned(World(streams(7), fleet(9, 9, 9), current, policy))
+    assert {s for s, w in done.target.items() if w == "w0"} == {"s0000", "s0001", "s0002"}
+    assert {m.stream: m.target for m in done.moves} == {"s0005": "w2", "s0006": "w2"}
+
+
+def test_an_excluded_stream_is_taken_from_its_worker():
+    done = planned(World(streams(2), fleet(9), held(2), Policy(excluded_streams=frozenset({"s0001"}))))
+    assert done.target == {"s0000": "w0"}
+    assert done.unplaced == (Unplaced("s0001", UnplacedReason.Excluded),)
+
+
+def test_rules_about_streams_and_workers_that_are_not_there_do_no_harm():
+    policy = Policy(
+        pins={"unheard of": "w0"},
+        excluded_streams=frozenset({"gone"}),
+        excluded_workers=frozenset({"nobody"}),
+        excluded_pairs=frozenset({("s0000", "nobody"), ("gone", "w0")}),
+        rotate=("gone",),
+    )
+    assert counts(planned(World(streams(3), fleet(5), {}, policy))) == {"w0": 3}
+    assert planned(World(streams(3), {}, {}, policy)).target == {}
+    assert planned(World({}, fleet(5), {}, policy)).moves == ()
+
+
+def test_very_heavy_streams_and_very_large_workers_are_counted_exactly():
+    catalog = {"a": stream("a", weight=2**40 + 1), "b": stream("b", weight=2**40 - 1), "c": stream("c")}
+    done = planned(World(catalog, fleet(2**40, 2**41), {}))
+    assert done.target["a"] == "w1"
+    assert done.unplaced == ()
