@@ -5,6 +5,8 @@ Only moves of streams that had a live owner who could have kept them count: ever
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from fingerv7.core.planner.arrays import Bools, Codes, Ints, counts, sums
@@ -54,37 +56,58 @@ def fewest_to_balance(problem: Problem, owner: Codes, used: Ints, reached: Ints,
     """Moves without which no plan can make the loads as even as `reached`, or as the fair parts where it is better.
 
     `owner` (S,) and `used` (W,) weight are the state before loads are evened out. Every worker above its part has to
-    give so many streams, counted by the heaviest that do not take it below its part; where the workers below theirs
-    need more than that, others give as well, the heaviest first.
+    give so many streams, counted by the heaviest that do not take it below its part, or by its heaviest where it can
+    be given others for it; where the workers below theirs need more than that, others give as well.
     """
     is_open = problem.is_open
     most = np.maximum(np.where(is_open, fair.most, used), reached)
     least = np.minimum(np.where(is_open, fair.least, used), reached)
     over, short = np.maximum(used - most, 0), int(np.maximum(least - used, 0).sum())
-    may_give = most_given = np.maximum(used - least, 0)
-    moves = given = 0
-    others = np.zeros(int(problem.weights[0]) + 1, np.int64)
-    """How many moves of which weight could be made besides."""
-    for weight in problem.weights.tolist():
-        if len(problem.weights) == 1:
-            held = used // weight
-        else:
-            held = counts(owner[(problem.weight == weight) & (owner >= 0)], len(used))
-        held = np.where(weight <= most_given, held, 0)
-        whole = np.minimum(held, may_give // weight)
-        must = np.minimum(whole, -(-over // weight))
-        over = np.maximum(over - must * weight, 0)
-        may_give = may_give - whole * weight
-        # One more would take it below: it counts for what is left, which is more than is possible.
-        part = np.where(held > whole, may_give, 0)
-        may_give = may_give - part
-        last = (part > 0) & (over > 0)
-        over = np.where(last, 0, over)
-        moves += int(must.sum() + last.sum())
-        given += weight * int(must.sum()) + int(part[last].sum())
-        others[weight] += int((whole - must).sum())
-        others += counts(part[(part > 0) & ~last], len(others))
-    return moves + _fewest(others, short - given)
+    if len(problem.weights) == 1:
+        held = [used // int(problem.weights[0])]
+    else:
+        held = [counts(owner[(problem.weight == w) & (owner >= 0)], len(used)) for w in problem.weights.tolist()]
+    gifts = _Gifts(problem.weights, held)
+    light = gifts.fewest(over, np.maximum(used - least, 0), short)
+    if len(problem.weights) == 1:
+        return light or 0
+    # Who gives a stream that is too heavy for it is given another, which is one more move.
+    exchanging = max(2, gifts.fewest(over, used, short) or 0)
+    return exchanging if light is None else min(light, exchanging)
+
+
+class _Gifts(NamedTuple):
+    weights: Ints
+    """Descending."""
+    held: list[Ints]
+    """For each weight, how many streams each worker has."""
+
+    def fewest(self, over: Ints, may_give: Ints, short: int) -> int | None:
+        """Streams that have to leave their workers, where each gives at least what it is over and at most what it
+        may, and all together what others are short of; None where a worker has nothing light enough.
+        """
+        moves = given = 0
+        gives = over == 0
+        most_given = may_give
+        others = np.zeros(int(self.weights[0]) + 1, np.int64)
+        """How many moves of which weight could be made besides."""
+        for weight, held in zip(self.weights.tolist(), self.held, strict=True):
+            light = np.where(weight <= most_given, held, 0)
+            whole = np.minimum(light, may_give // weight)
+            must = np.minimum(whole, -(-over // weight))
+            over = np.maximum(over - must * weight, 0)
+            may_give = may_give - whole * weight
+            # One more would take it below: it counts for what is left, which is more than is possible.
+            part = np.where(light > whole, may_give, 0)
+            may_give = may_give - part
+            last = (part > 0) & (over > 0)
+            over = np.where(last, 0, over)
+            gives = gives | last | (must > 0)
+            moves += int(must.sum() + last.sum())
+            given += weight * int(must.sum()) + int(part[last].sum())
+            others[weight] += int((whole - must).sum())
+            others += counts(part[(part > 0) & ~last], len(others))
+        return moves + _fewest(others, short - given) if gives.all() else None
 
 
 def _fewest(supply: Ints, wanted: int) -> int:

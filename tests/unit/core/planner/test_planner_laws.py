@@ -76,7 +76,8 @@ def test_a_plan_that_was_carried_out_leaves_nothing_to_do(world: World):
         assert again.target == done.target
         assert again.unplaced == done.unplaced
     else:
-        assert {m.trigger for m in again.moves} <= BALANCING | {Trigger.NewStream}
+        # What balancing makes way for may be placed at last.
+        assert {m.trigger for m in again.moves} <= BALANCING | {Trigger.NewStream, Trigger.MakingRoom}
 
 
 @law

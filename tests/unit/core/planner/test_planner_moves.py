@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 from hypothesis import given
@@ -40,3 +41,17 @@ def test_balancing_reaches_its_loads_with_as_few_moves_as_a_linear_programme(wor
     assert len(done.moves) == fewest
     # The bound counts the links of a chain only where each worker's own part calls for them.
     assert fewest <= 1.05 * done.lower_bound + 1
+
+
+@law
+@given(worlds(strategies=SHARED))
+def test_no_plan_could_reach_these_loads_with_fewer_moves_than_the_bound_says_weights_included(world: World):
+    repaired = replace(world, policy=replace(world.policy, may_balance=False)).plan()
+    placed = {name: world.streams[name] for name in repaired.target}
+    policy = replace(world.policy, may_balance=True, max_moves_per_round_percent=100)
+    world = replace(world, streams=placed, current=dict(repaired.target), policy=policy)
+    done = world.plan()
+    loads = Counter[str]()
+    for name, owner in done.target.items():
+        loads[owner] += placed[name].weight
+    assert done.lower_bound <= fewest_moves(world, list(placed), loads=loads, whole=True) <= len(done.moves)

@@ -283,7 +283,7 @@ def fewest_moves(
 ) -> int:
     """The least number of moves of streams with a live, keeping owner that give all these streams a place: a linear
     programme. For weights of one its matrix is totally unimodular, otherwise `whole` asks for a mixed-integer one.
-    `loads`: how many streams each worker has in the end.
+    `loads`: the weight that each worker has in the end.
     """
     pairs = [(n, name) for n, s in enumerate(placed) for name in homes(world, world.streams[s])]
     if not pairs:
