@@ -12,6 +12,7 @@ from fingerv7.core.planner.arrays import Ints, none
 from fingerv7.core.planner.fairness import fair_parts, may_move
 from fingerv7.core.planner.fleet import Fleet
 
+_EPSILON = 1e-6
 _PASSES = 64
 """So often those who had no turn yet are asked, for as long as the budget lasts."""
 _ALONE = 256
@@ -82,6 +83,7 @@ def _move_within_tolerance(fleet: Fleet, streams: Ints) -> None:
         return
     fair, allowed = fair_parts(fleet).exact, may_move(p)
     tolerance = np.maximum(p.policy.max_stream_difference, p.capacity * p.policy.imbalance_threshold_percent / 100)
+    tolerance += _EPSILON
     for stream in streams.tolist():
         weight, source = int(p.weight[stream]), int(fleet.owner[stream])
         if fair[source] - (fleet.used[source] - weight) > tolerance[source]:

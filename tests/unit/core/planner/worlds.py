@@ -18,7 +18,7 @@ from scipy.sparse.csgraph import maximum_flow
 from fingerv7.core.model import Stream
 from fingerv7.core.planner import Candidate, Plan, Policy, Strategy, UnplacedReason, plan
 
-# A long run: PLANNER_EXAMPLES=10000.
+# A long run: PLANNER_EXAMPLES=10000 pytest --timeout=0.
 law = settings(
     max_examples=int(os.environ.get("PLANNER_EXAMPLES", "100")),
     deadline=None,
