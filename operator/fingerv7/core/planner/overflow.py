@@ -23,6 +23,7 @@ def shed(fleet: Fleet) -> tuple[Ints, int]:
     if not full.any():
         return none(), 0
     reach = p.may_take @ sums(p.kind, p.is_open, p.kinds)
+    elsewhere = p.may_take @ sums(p.kind, np.where(p.is_open & ~full, -over, 0), p.kinds)
     held = np.flatnonzero(np.concatenate((full, [False, False]))[fleet.owner])
     held = held[np.argsort(fleet.owner[held], kind="stable")]
     gone: list[Ints] = []
@@ -32,11 +33,14 @@ def shed(fleet: Fleet) -> tuple[Ints, int]:
         blocks = fleet.block_of(those)
         # Strangers to the location go first, then those that many workers can take.
         mine = those[np.lexsort((-reach[blocks], p.at_home[blocks, p.kind[i]]))]
-        weights, sizes = fleet.weight_of(mine), p.sizes[mine]
-        by_weight = _fewest(weights, int(over[i]))
-        by_bytes = _fewest(sizes, int(bytes_over[i]))
-        least += max(len(by_weight), len(by_bytes))
-        still_over = int(bytes_over[i]) - int(sizes[by_weight].sum())
+        needed, size_needed = int(over[i]), int(bytes_over[i])
+        least += max(len(_fewest(p.weight[mine], needed)), len(_fewest(p.sizes[mine], size_needed)))
+        # Those for which there is no room elsewhere stay as long as the others suffice.
+        others = mine[elsewhere[fleet.block_of(mine)] >= p.weight[mine]]
+        if p.weight[others].sum() >= needed and p.sizes[others].sum() >= size_needed:
+            mine = others
+        by_weight = _fewest(p.weight[mine], needed)
+        still_over = size_needed - int(p.sizes[mine[by_weight]].sum())
         gone.append(mine[by_weight])
         if still_over > 0:
             rest = np.delete(mine, by_weight)

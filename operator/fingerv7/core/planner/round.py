@@ -98,7 +98,9 @@ class _Round:
                 forced += balancing.came_home
                 if balancing.fair:
                     forced += fewest_to_balance(p, balancing.owner, balancing.used, fleet.used, balancing.fair)
-                waiting = self._place(waiting)
+                waited, waiting = waiting, self._place(waiting)
+                # Who left an over-full worker and is back now did not have to move after all.
+                forced -= int(((fleet.owner[waited] >= 0) & (fleet.owner[waited] == p.owner[waited])).sum())
             else:
                 rotated = rotate(fleet)
                 self._mark(rotated, Trigger.Rotation)

@@ -462,3 +462,12 @@ def test_very_heavy_streams_and_very_large_workers_are_counted_exactly():
     done = planned(World(catalog, fleet(2**40, 2**41), {}))
     assert done.target["a"] == "w1"
     assert done.unplaced == ()
+
+
+def test_an_over_full_worker_keeps_what_has_no_place_elsewhere():
+    # Either would do, and the light one is enough; but it may be nowhere else.
+    catalog = {"light": stream("light"), "heavy": stream("heavy", weight=3)}
+    policy = Policy(pins={"light": "w0"}, may_balance=False)
+    done = planned(World(catalog, fleet(3, 4), {"light": "w0", "heavy": "w0"}, policy))
+    assert done.moves == [Move("heavy", "w0", "w1", Trigger.OverCapacity)]
+    assert done.lower_bound == 1
