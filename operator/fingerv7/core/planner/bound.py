@@ -72,8 +72,17 @@ def fewest_to_balance(problem: Problem, owner: Codes, used: Ints, reached: Ints,
     if len(problem.weights) == 1:
         return light or 0
     # Who gives a stream that is too heavy for it is given another, which is one more move.
-    exchanging = max(2, gifts.fewest(over, used, short) or 0)
+    exchanging = max(2, gifts.fewest(over, used, short) or 0, _fewest_givers(over, used - least, short))
     return exchanging if light is None else min(light, exchanging)
+
+
+def _fewest_givers(over: Ints, may_give: Ints, short: int) -> int:
+    """How many workers end with less than they had: each of them gives a stream at least, whatever it is given."""
+    must = over > 0
+    wanted = short - int(may_give[must].sum())
+    others = np.cumsum(-np.sort(-np.maximum(may_give[~must], 0)))
+    needed = int(np.searchsorted(others, wanted)) + 1 if wanted > 0 else 0
+    return int(must.sum()) + min(needed, int((may_give[~must] > 0).sum()))
 
 
 class _Gifts(NamedTuple):
