@@ -105,6 +105,9 @@ class _Round:
                 rotated = rotate(fleet)
                 self._mark(rotated, Trigger.Rotation)
                 forced += len(rotated)
+                if len(rotated) and len(waiting):
+                    # Streams of one class differ in bytes: there may be room now for one that waits.
+                    waiting = squeeze(fleet, waiting, p.capacity)
         forced -= int(self._is_kept(waiting).sum())
         return self._answer(np.sort(waiting), before, imbalance_before, forced)
 

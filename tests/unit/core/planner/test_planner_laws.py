@@ -215,11 +215,14 @@ def test_rotation_keeps_the_budget_and_the_balance_and_moves_what_is_due_only(wo
     random.shuffle(due)
     done = replace(world, policy=replace(world.policy, rotate=(*due, "deleted"))).plan()
     check(world, done)
-    assert {m.trigger for m in done.moves} <= {Trigger.Rotation}
-    assert {m.stream for m in done.moves} <= set(due)
-    assert len(done.moves) <= max(1, len(world.streams) * world.policy.max_moves_per_round_percent // 100)
-    assert done.balanced >= before.balanced
-    assert done.lower_bound == len(done.moves)
+    rotated = [m for m in done.moves if m.trigger is Trigger.Rotation]
+    assert {m.stream for m in rotated} <= set(due)
+    # Where bytes are short, one that had no place may fit in once others have changed theirs.
+    assert all(m.stream not in before.target for m in done.moves if m not in rotated)
+    assert len(rotated) <= max(1, len(world.streams) * world.policy.max_moves_per_round_percent // 100)
+    if len(rotated) == len(done.moves):
+        assert done.balanced >= before.balanced
+    assert done.lower_bound == live_moves(world, done)
 
 
 @law
