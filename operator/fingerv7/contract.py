@@ -40,6 +40,8 @@ REBALANCE: Final = "fingerv7.io/rebalance"
 FINGERPRINTING: Final = "audio_fingerprinting"
 """The capability that every worker has, because every stream needs it."""
 CAPABILITY_PATTERN: Final = "[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
+MAX_CAPABILITIES: Final = 32
+"""Of one worker."""
 MAX_STREAMS: Final = 1000
 """A worker's capacity at most, and so a stream's weight, which is a part of it."""
 

@@ -26,7 +26,7 @@ from fingerv7.api.fields import (
 from fingerv7.api.meta import Resource
 from fingerv7.api.rules import WORKER, WORKER_SPEC
 from fingerv7.contract import FINGERPRINTING as FINGERPRINTING  # noqa: PLC0414 - the commands take it from here
-from fingerv7.contract import MAX_STREAMS
+from fingerv7.contract import MAX_CAPABILITIES, MAX_STREAMS
 
 _CAPABILITIES = Checked(
     Rule(
@@ -54,7 +54,7 @@ class FingerWorkerSpec(Model):
     """The pool whose streams it shares. It cannot be changed."""
     max_streams: Annotated[int, Field(ge=1, le=MAX_STREAMS)]
     """Its capacity: how many ordinary streams it can process at once."""
-    capabilities: Annotated[list[Capability], Field(min_length=1, max_length=32), _SET, _CAPABILITIES]
+    capabilities: Annotated[list[Capability], Field(min_length=1, max_length=MAX_CAPABILITIES), _SET, _CAPABILITIES]
     """What it can do; a stream goes only to workers that can do all it requires."""
     location: ShortText | None = None
     """Where it runs."""

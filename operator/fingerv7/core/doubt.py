@@ -7,7 +7,8 @@ mirroring what was once true. Streams without a known holder go to nobody while 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 
 from fingerv7.contract import Timing
@@ -85,6 +86,21 @@ class Doubts:
         if any(stream_id in ghost.streams for ghost in self.ghosts.values()):
             return False
         return not self._doubtful or stream_id in self.vouched
+
+    def vouch(self, stream_id: str) -> None:
+        """A write that cleared the stream was accepted: this leader saw it stopped."""
+        self.vouched.add(stream_id)
+
+    def spend(self, granted: Iterable[str]) -> None:
+        """These are about to be granted. Accepted or not, from here on somebody may be running them: should the
+        FingerWorker vanish before an answer comes, no object says so.
+        """
+        self.vouched.difference_update(granted)
+
+    def limit(self, catalog: AbstractSet[str]) -> None:
+        """Forget what is not in the catalog: nobody is going to ask for a row that was removed."""
+        if self.vouched:
+            self.vouched &= catalog
 
     def look(
         self,

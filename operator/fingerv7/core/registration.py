@@ -10,7 +10,7 @@ import json
 import re
 from typing import Any
 
-from fingerv7.contract import CAPABILITY_PATTERN, FINGERPRINTING, MAX_STREAMS
+from fingerv7.contract import CAPABILITY_PATTERN, FINGERPRINTING, MAX_CAPABILITIES, MAX_STREAMS
 
 _CAPABILITY = re.compile(CAPABILITY_PATTERN)
 
@@ -38,7 +38,15 @@ def worker_spec(register: str, pool: str) -> dict[str, Any]:
     if not isinstance(capabilities, list) or not all(
         isinstance(c, str) and _CAPABILITY.fullmatch(c) for c in capabilities
     ):
-        raise RegistrationError("capabilities must be a list of words of letters, digits, '_', '.' and '-'")
+        raise RegistrationError(
+            "capabilities must be a list of words of letters, digits, '_', '.' and '-', at most 63 of them a word"
+        )
+    capabilities = sorted(set(capabilities))
+    if len(capabilities) > MAX_CAPABILITIES:
+        raise RegistrationError(
+            f"{len(capabilities)} capabilities are too many, at most {MAX_CAPABILITIES} are accepted "
+            "(CAPABILITIES of the sidecar)"
+        )
     if FINGERPRINTING not in capabilities:
         raise RegistrationError(f"capabilities must contain {FINGERPRINTING} (CAPABILITIES of the sidecar)")
     location = asked.get("location") or ""
@@ -49,7 +57,7 @@ def worker_spec(register: str, pool: str) -> dict[str, Any]:
     spec: dict[str, Any] = {
         "poolRef": {"name": pool},
         "maxStreams": limit,
-        "capabilities": sorted(set(capabilities)),
+        "capabilities": capabilities,
     }
     if location:
         spec["location"] = location

@@ -12,7 +12,7 @@ from functools import partial
 from types import MappingProxyType
 
 from fingerv7.core.approval import Answer, Proposal
-from fingerv7.core.handover import NOT_PROVEN, Holder, Wanted, Write, step
+from fingerv7.core.handover import NOT_PROVEN, Action, Holder, Wanted, Write, step
 from fingerv7.core.liveness import Health, Verdict, judge, takeover_after_s
 from fingerv7.core.model import Lease, Stream, Token, Worker
 from fingerv7.core.planner import Plan
@@ -119,6 +119,7 @@ def decide(world: World, memory: Memory, *, now: float, next_token: Callable[[],
     standings = {name: standing(each) for name, each in facts.items()}
     holders = _holders(world, memory, standings, now)
     catalog = _catalog(world, memory, now)
+    memory.doubts.limit(catalog.keys())
     decided = partial(
         Decision,
         now=now,
@@ -206,6 +207,7 @@ def _step(
         may_grant=lambda i: not world.unreadable and doubts.may_grant(i),
     )
     memory.still = facts if calm and not writes else None
+    doubts.spend(change.stream for write in writes for change in write.changes if change.action is Action.GRANT)
     return writes
 
 

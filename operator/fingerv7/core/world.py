@@ -104,9 +104,8 @@ class Memory:
         """A write was stored."""
         for change in write.changes:
             if change.action is Action.CLEAR:
-                self.doubts.vouched.add(change.stream)
+                self.doubts.vouch(change.stream)
             elif change.action is Action.GRANT:
-                self.doubts.vouched.discard(change.stream)
                 self.deaths.granted(write.worker, change.stream, now)
 
     def balanced(self, workers: Mapping[str, Worker], moved: Iterable[str], rules: Rules, now: float) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from fingerv7.adapters.kube.errors import Conflict, KubeError, NotFound
+from fingerv7.adapters.kube.errors import Conflict, Invalid, KubeError, NotFound
 from fingerv7.adapters.kube.objects import CREATED_BY, CREATED_BY_OPERATOR, finalizer_patch
 from fingerv7.adapters.kube.resources import FINGERWORKERS, LEASES
 from fingerv7.contract import FINALIZER, POOL_LABEL
@@ -93,7 +93,12 @@ class Registrar:
             },
             "spec": spec,
         }
-        raw = await self._api.create(FINGERWORKERS.path(self._namespace), body)
+        try:
+            raw = await self._api.create(FINGERWORKERS.path(self._namespace), body)
+        except Invalid as error:
+            # A rule of the CRD that `worker_spec` does not know: a newer CRD than this operator.
+            await self._event(lease, "RegistrationInvalid", error.message)
+            return
         self._fleet.put_worker(raw)
         log.info("registered", extra={"worker": lease.name, "reason": "its Lease asked for it"})
 
@@ -174,5 +179,3 @@ class Registrar:
             # One object that cannot be handled must not keep the others from it.
             log.exception("%s of %s", what, name)
             self._put_off(name)
-        else:
-            self._not_before.pop(name, None)

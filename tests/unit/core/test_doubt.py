@@ -142,3 +142,18 @@ class TestClaims:
         wanted = Wanted({"s": HELD.grants["s"].stream}, {"s": "a"}, {})
         tokens = {"next_token": lambda: Token(1, 2), "may_grant": lambda _: True}
         return next((w.assignment.epoch for w in step({"a": holder}, wanted, leader_epoch=1, **tokens)), None)
+
+
+def test_what_is_being_granted_is_vouched_for_no_more_whatever_becomes_of_it():
+    watcher = Watcher()
+    watcher.doubts.vouch("x")
+    watcher.doubts.spend(["x"])
+    assert not watcher.look(0.0, lease=beat(0, applied=None)).may_grant("x")
+
+
+def test_rows_that_were_removed_are_not_vouched_for_for_ever():
+    doubts = Doubts()
+    for n in range(5):
+        doubts.vouch(f"s{n}")
+    doubts.limit({"s1", "s3", "s7"})
+    assert doubts.vouched == {"s1", "s3"}

@@ -224,3 +224,32 @@ def test_a_paused_pool_begins_no_drain_but_takes_over(paused):
     assert pool.loads()["a"] == 0
     assert pool.loads()["c"] == (3 if paused else 0)
     assert sum(pool.loads().values()) == 9
+
+
+def test_a_grant_whose_worker_vanishes_before_the_answer_is_not_repeated_elsewhere_while_anybody_is_in_doubt():
+    pool = Pool({"a": 10, "b": 10}, 4)
+    pool.settle()
+    pool.members["a"].worker = replace(pool.members["a"].worker, drain=True)
+    while not pool.memory.doubts.vouched:  # a has stopped, and nobody was given its streams yet
+        pool.round()
+        pool.acknowledge("a")
+    seen_stopped = set(pool.memory.doubts.vouched)
+    pool.loses = {"b"}
+    granted = {change.stream for write in pool.round().writes for change in write.changes if write.worker == "b"}
+    assert granted >= seen_stopped
+    # The grant may have been stored a moment before somebody tore b out; its sidecar may even have read it.
+    del pool.members["b"]
+    pool.join("c", 10)
+    pool.members["c"].lease = replace(pool.members["c"].lease, applied=None)
+    pool.join("d", 10)
+    pool.pass_time(T_S - 1)
+    assert not seen_stopped & pool.members["d"].worker.assignment.grants.keys()
+
+
+def test_a_removed_row_leaves_nothing_behind_that_grows():
+    pool = Pool({"a": 10}, 4)
+    pool.settle()
+    for name in ("s0", "s1"):
+        pool.catalog = {i: stream for i, stream in pool.catalog.items() if i != name}
+        pool.settle()
+    assert not pool.memory.doubts.vouched
