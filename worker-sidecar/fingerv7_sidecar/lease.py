@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fingerv7.contract import APPLIED, DRAIN, POOL_LABEL, REGISTER, RELEASED, REPORT, Acknowledgement, Release
+from fingerv7.contract import APPLIED, DRAIN, GONE, POOL_LABEL, REGISTER, RELEASED, REPORT, Acknowledgement, Release
 from fingerv7_sidecar.clock import rfc3339_micro
 
 
@@ -20,6 +20,7 @@ class Statement:
 
     applied: str = ""
     released: str = ""
+    gone: str = ""
     drain: str = ""
     register: str = ""
     declared_s: int = 0
@@ -79,6 +80,7 @@ def renewed(
     ours = {
         APPLIED: statement.applied,
         RELEASED: statement.released,
+        GONE: statement.gone,
         DRAIN: statement.drain,
         REGISTER: statement.register,
         REPORT: report,

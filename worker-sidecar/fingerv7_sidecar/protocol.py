@@ -71,6 +71,8 @@ class Sidecar:
         )
         self._report = ""
         self._registers = policy.register_always
+        self._crashed = False
+        """The worker ended although nobody had asked it to: the operator counts that as a death."""
         self._cleared_after = 0
         self._lock_probe = 0
         self._stop_by = 0.0
@@ -215,6 +217,7 @@ class Sidecar:
         if self.mode is not Mode.EMPTYING or not self.config.emptied:
             return
         if event.held:
+            self._crashed = False
             self.mode = Mode.CLEAR
             self._start_over()
         else:
@@ -294,7 +297,8 @@ class Sidecar:
     def _look_at_worker(self, now: Clock) -> None:
         gone = self.vitals.gone_at(0.0 if self.stopping and not self._lock_probe else self._grace_s)
         if gone is not None and gone <= now.boot and self.mode not in (Mode.EMPTYING, Mode.RELEASED):
-            self._out.note("worker-gone", "warning")
+            self._crashed = not (self.stopping or self.draining)
+            self._out.note("worker-gone", "warning", asked_to=not self._crashed)
             self.mode = Mode.EMPTYING
             self.suspicion.must_prove = False
             self.config.want_emptied()
@@ -303,6 +307,7 @@ class Sidecar:
             self._probe_lock()
         if self.mode is Mode.RELEASED and self.vitals.lock_held and not (self.draining or self.stopping):
             self._out.note("worker-back")
+            self._crashed = False
             self._start_over()
         if self.mode in _WORKING and not self.stopping:
             limits = {"grace_s": self._grace_s, "apply_timeout_s": self._apply_timeout_s}
@@ -336,7 +341,7 @@ class Sidecar:
         view, acked = self.mirror.view, self.mirror.acked
         nothing_assigned = view is None or (acked is not None and acked.epoch == view.epoch)
         if nothing_assigned and self.config.nothing_runs and self.config.due is None:
-            self.mode = Mode.RELEASED
+            self.mode, self._crashed = Mode.RELEASED, False
             self._out.note("released", reason="drained" if self.draining else "stopping with nothing assigned")
             self._start_over()
 
@@ -358,6 +363,7 @@ class Sidecar:
         return Statement(
             applied=str(acked) if acked else "",
             released=str(Release(uid, self.identity.incarnation)) if released else "",
+            gone=self.identity.incarnation if released and self._crashed else "",
             drain=self.identity.incarnation if self.draining else "",
             register=self.policy.register if self._registers else "",
             declared_s=self.times.declared_s,

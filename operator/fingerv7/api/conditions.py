@@ -132,6 +132,8 @@ class PoolCondition(StrEnum):
     """The live workers have room for every stream."""
     TAKEOVER_HELD = "TakeoverHeld"
     """So many workers went silent at once that takeovers wait."""
+    STREAMS_SUSPECTED = "StreamsSuspected"
+    """Streams are kept from every worker, because workers died shortly after they got them."""
     PAUSED = "Paused"
     """`spec.paused` is set."""
 
@@ -232,6 +234,14 @@ class TakeoverHeld(StrEnum):
     """True: more of the pool than `massFailure.thresholdPercent` went silent at once."""
     RELEASING = "Releasing"
     """True: `massFailure.maxHold` has passed; takeovers proceed at a bounded rate."""
+
+
+class StreamsSuspected(StrEnum):
+    """Reasons of a StreamPool's StreamsSuspected."""
+
+    NONE_SUSPECTED = "NoneSuspected"
+    SUSPECTED_POISON = "SuspectedPoison"
+    """True: three workers died shortly after each of them got the same stream."""
 
 
 class Paused(StrEnum):

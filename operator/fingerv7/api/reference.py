@@ -120,6 +120,7 @@ def _conditions() -> Iterator[str]:
             "Balanced": conditions.Balanced,
             "CapacitySufficient": conditions.CapacitySufficient,
             "TakeoverHeld": conditions.TakeoverHeld,
+            "StreamsSuspected": conditions.StreamsSuspected,
             "Paused": conditions.Paused,
         },
     }

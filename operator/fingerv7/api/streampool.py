@@ -420,7 +420,8 @@ class StreamPoolStatus(Model):
     observed_generation: Count | None = None
     """The `metadata.generation` that the rest was derived from."""
     conditions: Conditions = Field(default_factory=list)
-    """Ready, SourceReachable, SourceChanged, SourceShared, Balanced, CapacitySufficient, TakeoverHeld, Paused."""
+    """Ready, SourceReachable, SourceChanged, SourceShared, Balanced, CapacitySufficient, TakeoverHeld,
+    StreamsSuspected, Paused."""
     streams: Count | None = None
     """Active streams in the source."""
     assigned: Count | None = None
@@ -450,6 +451,10 @@ class StreamPoolStatus(Model):
     answered_rebalance: ShortText | None = None
     """The value of the annotation `fingerv7.io/rebalance` that was answered; the same value is not answered again
     until the annotation was removed."""
+    answered_overrides: Annotated[dict[str, ShortText], Field(max_length=16)] | None = None
+    """The values of the annotations `fingerv7.io/release-takeovers`, `fingerv7.io/end-back-off` and
+    `fingerv7.io/release-streams` that were answered, by annotation; the same value is not answered again until the
+    annotation was removed."""
     rotated_through: Timestamp | None = None
     """Streams whose turn to change their worker came before this time had it."""
     unassigned_reasons: ReasonCounts | None = None

@@ -115,6 +115,8 @@ class Lease:
     """The takeover time that the sidecar declares to run under."""
     applied: Acknowledgement | None = None
     released: Release | None = None
+    gone: str = ""
+    """The incarnation whose worker ended by itself, beside its release."""
     drain: str = ""
     report: str = ""
     register: str = ""

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from fingerv7.contract import APPROVE
+from fingerv7.contract import APPROVE, RELEASE_STREAMS, RELEASE_TAKEOVERS
+from fingerv7.core.override import counted
 from fingerv7.core.status import Condition
 
 Json = dict[str, Any]
@@ -60,6 +61,8 @@ class PoolView:
     """Silent workers whose takeover the brake holds."""
     held_streams: int = 0
     release_in_s: float = 0.0
+    suspected: Mapping[str, float] = field(default_factory=dict)
+    """Streams that are kept from everybody → for how many seconds."""
     last_rebalance: Mapping[str, Any] = field(default_factory=dict)
     mode: str = "Auto"
     proposal: Mapping[str, Any] | None = None
@@ -98,6 +101,7 @@ def pool_status(view: PoolView) -> Json:
             _balanced(view),
             _capacity(view, reasons),
             _held(view),
+            _suspected(view),
             Condition("Paused", view.paused, "Requested" if view.paused else "NotRequested", ""),
         ],
     }
@@ -191,9 +195,24 @@ def _held(view: PoolView) -> Condition:
     if not view.held:
         return Condition("TakeoverHeld", False, "NotHeld", "")
     message = f"{view.held} of {view.workers} workers went silent at once; takeovers "
+    ask = f"the annotation {RELEASE_TAKEOVERS}=now takes over from all of them at once"
     if view.release_in_s > 0:
-        return Condition("TakeoverHeld", True, "MassFailure", f"{message}are held for {view.release_in_s:.0f} s")
-    return Condition("TakeoverHeld", True, "Releasing", f"{message}proceed at a bounded rate")
+        return Condition(
+            "TakeoverHeld", True, "MassFailure", f"{message}are held for {view.release_in_s:.0f} s; {ask}"
+        )
+    return Condition("TakeoverHeld", True, "Releasing", f"{message}proceed at a bounded rate; {ask}")
+
+
+def _suspected(view: PoolView) -> Condition:
+    if not view.suspected:
+        return Condition("StreamsSuspected", False, "NoneSuspected", "")
+    left_min = min(view.suspected.values()) / 60
+    message = (
+        f"{counted(view.suspected, 'stream')} kept from every worker: three workers died shortly after they got "
+        f"{'it' if len(view.suspected) == 1 else 'them'}. Tried again in {left_min:.0f} min, with another URL at "
+        f"once, or by the annotation {RELEASE_STREAMS}=now"
+    )
+    return Condition("StreamsSuspected", True, "SuspectedPoison", message)
 
 
 def _exactly(counts: Mapping[str, int]) -> Json | None:

@@ -7,6 +7,7 @@ act (it gives everybody a fresh T), never less safe.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from functools import partial
 from types import MappingProxyType
@@ -15,6 +16,7 @@ from fingerv7.core.approval import Answer, Proposal
 from fingerv7.core.handover import NOT_PROVEN, Action, Holder, Wanted, Write, step
 from fingerv7.core.liveness import Health, Verdict, judge, takeover_after_s
 from fingerv7.core.model import Lease, Stream, Token, Worker
+from fingerv7.core.override import Override, counted
 from fingerv7.core.planner import Plan
 from fingerv7.core.planning import NO_PLAN, Planned, plan_round, reasons
 from fingerv7.core.standing import Facts, Standing, standing
@@ -65,6 +67,10 @@ class Decision:
     """To an approval that was asked for."""
     rebalanced: Plan | None = None
     """The plan that answers a request for balance."""
+    suspected: Mapping[str, float] = field(default_factory=dict)
+    """Streams that are kept from everybody because workers died of them → for how many seconds."""
+    overruled: Mapping[Override, str] = field(default_factory=dict)
+    """What people have overruled, and what came of it."""
     scores: Mapping[str, int] = field(default_factory=dict)
     """Worker → performance score; empty where the strategy looks at none."""
     rotated_through_s: float | None = None
@@ -94,13 +100,18 @@ def decide(world: World, memory: Memory, *, now: float, next_token: Callable[[],
     holding = frozenset(n for n, worker in world.workers.items() if not worker.assignment.empty or n in world.unknown)
     taken_before = frozenset(memory.takeovers.taken)
     taken = memory.takeovers.decide(
-        health, holding=holding, confirmed=world.confirmed, policy=rules.mass_failure, t_s=t_s, now=now
+        health,
+        holding=holding,
+        confirmed=world.confirmed,
+        policy=rules.mass_failure,
+        t_s=t_s,
+        now=now,
+        override=world.barrier_passed and Override.RELEASE_TAKEOVERS in world.overrides,
     )
     newly_taken = (taken - taken_before) & holding
-    for name in sorted(newly_taken):
-        if health[name].reason == "Silent":  # a Lease that was relabelled or deleted tells nothing of the worker
-            memory.deaths.died(name, last_heard=now - health[name].silent_s, now=now)
-    memory.deaths.survived(4 * t_s, now)
+    _count_deaths(world, memory, health, newly_taken, t_s, now)
+    full_catalog = _full_catalog(world, memory)
+    overruled = _overrule(world, memory, full_catalog, now)
 
     facts = {
         name: Facts(
@@ -118,7 +129,8 @@ def decide(world: World, memory: Memory, *, now: float, next_token: Callable[[],
     }
     standings = {name: standing(each) for name, each in facts.items()}
     holders = _holders(world, memory, standings, now)
-    catalog = _catalog(world, memory, now)
+    suspected = memory.deaths.suspected(full_catalog, now)
+    catalog = _served(memory, full_catalog, suspected.keys())
     memory.doubts.limit(catalog.keys())
     decided = partial(
         Decision,
@@ -132,6 +144,8 @@ def decide(world: World, memory: Memory, *, now: float, next_token: Callable[[],
         newly_taken=newly_taken,
         taken=taken,
         held_since=memory.takeovers.held_since,
+        suspected=suspected,
+        overruled=overruled,
     )
 
     if not world.barrier_passed:
@@ -153,8 +167,8 @@ def decide(world: World, memory: Memory, *, now: float, next_token: Callable[[],
         or any(standings[n].accepts and h.free_through < h.worker.assignment.epoch for n, h in holders.items())
     )
     planned = plan_round(world, memory, standings, catalog, settled=settled, now=now)
-    outcome, poison = planned.outcome, memory.deaths.poison(now)
-    why = reasons(outcome, memory, poison)
+    outcome = planned.outcome
+    why = reasons(outcome, memory, frozenset(suspected))
     writes = _step(world, memory, holders, planned, catalog, why, next_token)
     memory.intended = outcome.intended
     memory.triggers = {i: why.get(i) or "NewStream" for i in memory.intended}
@@ -162,7 +176,7 @@ def decide(world: World, memory: Memory, *, now: float, next_token: Callable[[],
         writes,
         plan=outcome.plan,
         shares=outcome.shares,
-        unassigned=[*outcome.missing, *((i, "SuspectedPoison") for i in sorted(poison))],
+        unassigned=[*outcome.missing, *((i, "SuspectedPoison") for i in sorted(suspected))],
         to_probe=[
             (worker, facts[name].takeover_s)
             for name, worker in sorted(world.workers.items())
@@ -236,21 +250,67 @@ def held_catalog(workers: Iterable[Worker]) -> dict[str, Stream]:
     return {i: grant.stream for worker in workers for i, grant in worker.assignment.grants.items()}
 
 
-def _catalog(world: World, memory: Memory, now: float) -> Mapping[str, Stream]:
+def _count_deaths(
+    world: World, memory: Memory, health: Mapping[str, Health], newly_taken: Iterable[str], t_s: float, now: float
+) -> None:
+    """Whoever was taken over for its silence has died, and whoever ended by itself."""
+    deaths, mass = memory.deaths, memory.takeovers.mass
+    for name in sorted(newly_taken):
+        if health[name].reason == "Silent":  # a Lease that was relabelled or deleted tells nothing of the worker
+            deaths.died(name, last_heard=now - health[name].silent_s, now=now, of_its_streams=not mass)
+    gone = {
+        name
+        for name, worker in world.workers.items()
+        if (lease := world.leases.get(name)) and lease.gone == lease.holder and lease.shows_release(worker.uid)
+    }
+    for name in deaths.newly_gone(gone):
+        # It may have been restarted a few times before its sidecar gave up waiting for it.
+        deaths.died(name, last_heard=now - t_s, now=now)
+    deaths.survived(4 * t_s, now)
+
+
+def _overrule(world: World, memory: Memory, catalog: Mapping[str, Stream], now: float) -> dict[Override, str]:
+    """What people asked for by annotation, done and put into words. Before the barrier nothing can be told yet."""
+    asked, deaths = world.overrides, memory.deaths
+    said: dict[Override, str] = {}
+    if not asked or not world.barrier_passed:
+        return said
+    if Override.RELEASE_TAKEOVERS in asked:
+        if released := memory.takeovers.released:
+            said[Override.RELEASE_TAKEOVERS] = f"{counted(released, 'worker')} taken over at once"
+        elif memory.takeovers.at_peace:
+            said[Override.RELEASE_TAKEOVERS] = "no takeover is held"
+    if Override.END_BACK_OFF in asked:
+        forgiven = [name for name in deaths.forgive() if name in world.workers]
+        eligible = f"{counted(forgiven, 'worker')} may have streams again"
+        said[Override.END_BACK_OFF] = eligible if forgiven else "no worker has died lately"
+    if Override.RELEASE_STREAMS in asked:
+        acquitted = deaths.suspected(catalog, now)
+        deaths.acquit(acquitted)
+        released_streams = f"workers may have {counted(acquitted, 'stream')} again"
+        said[Override.RELEASE_STREAMS] = released_streams if acquitted else "no stream is suspected"
+    return said
+
+
+def _full_catalog(world: World, memory: Memory) -> Mapping[str, Stream]:
+    """What is in force, suspected streams included."""
     if world.rules.deleting:
         return _NOTHING
-    if world.catalog is None:
-        seen = {**memory.seen_held, **held_catalog(world.workers.values())}
-        if seen != memory.seen_held:
-            memory.seen_held = seen
-    catalog = memory.seen_held if world.catalog is None else world.catalog
-    poison = memory.deaths.poison(now)
-    if not poison:
+    if world.catalog is not None:
+        return world.catalog
+    seen = {**memory.seen_held, **held_catalog(world.workers.values())}
+    if seen != memory.seen_held:
+        memory.seen_held = seen
+    return memory.seen_held
+
+
+def _served(memory: Memory, catalog: Mapping[str, Stream], suspected: AbstractSet[str]) -> Mapping[str, Stream]:
+    if not suspected:
         return catalog
     known = memory.served
-    if known is None or known[0] is not catalog or known[1] != poison:
-        served = {i: stream for i, stream in catalog.items() if i not in poison}
-        known = memory.served = (catalog, poison, served)
+    if known is None or known[0] is not catalog or known[1] != suspected:
+        served = {i: stream for i, stream in catalog.items() if i not in suspected}
+        known = memory.served = (catalog, frozenset(suspected), served)
     return known[2]
 
 

@@ -8,11 +8,13 @@ proceed at a bounded rate afterwards (design section 5). All of this is memory t
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from fingerv7.core.liveness import Health, Verdict
+from fingerv7.core.model import Stream
 
 BACKOFF_FIRST_S = 10.0
 BACKOFF_LAST_S = 600.0
@@ -44,7 +46,15 @@ class Takeovers:
     unconfirmed: list[str] = field(default_factory=list)
     """Silent workers whose Lease has to be read directly first: it may be the watch that is silent."""
     held_since: float | None = None
+    released: list[str] = field(default_factory=list)
+    """Those that the last decision took over only because somebody released the brake."""
+    at_peace: bool = True
+    """Whether at the last decision nobody who holds streams was late or silent: there is nothing to release."""
+    mass: bool = False
+    """Whether the workers taken over last were part of a mass failure, which says nothing of their streams."""
     last_release: float = -math.inf
+    _overridden: bool = False
+    """Somebody released the brake for this mass failure, and it stays so until that is over."""
 
     def decide(
         self,
@@ -55,11 +65,12 @@ class Takeovers:
         policy: MassFailure,
         t_s: float,
         now: float,
+        override: bool = False,
     ) -> frozenset[str]:
         """The workers taken over as of now (those of before included, until they are heard again).
 
         Only workers that are `holding` streams count for the brake: the long dead, who hold nothing, are no news.
-        `confirmed`: whose silence a direct read has shown.
+        `confirmed`: whose silence a direct read has shown. `override`: the brake does not hold.
         """
         for name in [n for n in self.taken if n not in health or health[n].verdict is Verdict.ALIVE]:
             del self.taken[name]
@@ -69,9 +80,15 @@ class Takeovers:
                 self.taken[name] = -math.inf
         waiting = [n for n in silent if n in holding and (n in confirmed or health[n].reason == "PoolMismatch")]
         self.unconfirmed = [n for n in silent if n in holding and n not in waiting]
-        if not waiting or not self._mass(health, holding, policy, t_s, now):
+        self.mass = self._mass(health, holding, policy, t_s, now)
+        self._overridden &= self.mass
+        self.released = []
+        if not waiting or not self.mass:
             self.held_since = None
             allowed = waiting
+        elif override or self._overridden:
+            self._overridden, self.held_since = True, None
+            allowed = self.released = waiting
         else:
             if self.held_since is None:
                 self.held_since = now
@@ -89,10 +106,18 @@ class Takeovers:
         # Who is late is on the way to silence: counting only the silent would let the first of a mass go.
         late = {Verdict.SILENT, Verdict.LATE}
         overdue = sum(1 for n, h in health.items() if h.verdict in late and n in holding and n not in self.taken)
+        self.at_peace = not overdue
         recent = sum(1 for at in self.taken.values() if now - at < t_s)
         alive = sum(1 for h in health.values() if h.verdict is Verdict.ALIVE)
         gone = overdue + recent
         return gone > MIN_MASS and gone * 100 > policy.threshold_percent * (alive + gone)
+
+
+class Suspect(NamedTuple):
+    """A stream as it was when workers died of it: with another URL it is another one."""
+
+    id: str
+    url: str
 
 
 @dataclass(slots=True)
@@ -101,37 +126,46 @@ class Deaths:
 
     count: dict[str, int] = field(default_factory=dict)
     last: dict[str, float] = field(default_factory=dict)
-    gained: dict[str, dict[str, float]] = field(default_factory=dict)
+    gone: set[str] = field(default_factory=set)
+    """Workers that ended by themselves, as their sidecars state, and are not back yet."""
+    gained: dict[str, dict[Suspect, float]] = field(default_factory=dict)
     """Worker → stream → when it was granted, for grants that are still recent."""
-    victims: dict[str, dict[str, float]] = field(default_factory=dict)
+    victims: dict[Suspect, dict[str, float]] = field(default_factory=dict)
     """Stream → workers that died shortly after gaining it, and when."""
 
-    def granted(self, worker: str, stream: str, now: float) -> None:
-        self.gained.setdefault(worker, {})[stream] = now
+    def granted(self, worker: str, stream: Stream, now: float) -> None:
+        self.gained.setdefault(worker, {})[Suspect(stream.id, stream.url)] = now
 
-    def died(self, worker: str, *, last_heard: float, now: float) -> None:
-        """A worker was taken over; what it gained shortly before it was last heard, or after, is suspected."""
-        if now - self.last.get(worker, -math.inf) > BACKOFF_LAST_S:
+    def died(self, worker: str, *, last_heard: float, now: float, of_its_streams: bool = True) -> None:
+        """A worker died; what it gained shortly before it was last heard, or after, is suspected.
+
+        Not so where many went silent together (`of_its_streams` False): that was the network.
+        """
+        if self._is_forgiven(worker, now):
             self.count[worker] = 0
         self.count[worker] = self.count.get(worker, 0) + 1
         self.last[worker] = now
-        for stream, at in self.gained.pop(worker, {}).items():
-            if at >= last_heard - SHORTLY_S:
-                self.victims.setdefault(stream, {})[worker] = now
+        for suspect, at in self.gained.pop(worker, {}).items():
+            if of_its_streams and at >= last_heard - SHORTLY_S:
+                self.victims.setdefault(suspect, {})[worker] = now
+
+    def newly_gone(self, gone: AbstractSet[str]) -> list[str]:
+        """Those of the workers that ended by themselves whose end is news."""
+        fresh = sorted(gone - self.gone)
+        self.gone = set(gone)
+        return fresh
 
     def backing_off_s(self, worker: str, now: float) -> float:
         """Seconds until the worker is eligible again; 0 when it is."""
-        count = self.count.get(worker, 0)
-        if not count:
+        if not self.count.get(worker):
             return 0.0
-        delay = min(BACKOFF_FIRST_S * 2.0 ** min(count - 1, 10), BACKOFF_LAST_S)
-        return max(0.0, self.last[worker] + delay - now)
+        return max(0.0, self._eligible_at(worker) - now)
 
     def survived(self, window_s: float, now: float) -> None:
         """Forget what is no longer recent: a stream whose worker outlived the window is innocent."""
         # By age and not with the worker: a FingerWorker that is deleted and made again begins no new back-off, and a
         # death of longer ago neither delays anybody nor counts for the next one.
-        for worker in [name for name, at in self.last.items() if now - at > BACKOFF_LAST_S]:
+        for worker in [name for name in self.last if self._is_forgiven(name, now)]:
             del self.last[worker], self.count[worker]
         for worker, streams in list(self.gained.items()):
             for stream in [i for i, at in streams.items() if now - at > window_s]:
@@ -143,10 +177,37 @@ class Deaths:
             if now - max(deaths.values()) > QUARANTINE_S:
                 del self.victims[stream]
 
-    def poison(self, now: float) -> frozenset[str]:
-        """Streams that three workers died of lately. After a while they get another chance."""
-        return frozenset(
-            stream
-            for stream, deaths in self.victims.items()
-            if len(deaths) >= POISON_DEATHS and now - max(deaths.values()) <= QUARANTINE_S
-        )
+    def suspected(self, catalog: Mapping[str, Stream], now: float) -> dict[str, float]:
+        """Streams of the catalog that three workers died of lately, and for how many seconds nobody gets them.
+
+        After that they get another chance, and at once where somebody has given them another URL.
+        """
+        return {
+            suspect.id: max(deaths.values()) + QUARANTINE_S - now
+            for suspect, deaths in self.victims.items()
+            if len(deaths) >= POISON_DEATHS
+            and now - max(deaths.values()) <= QUARANTINE_S
+            and (stream := catalog.get(suspect.id))
+            and stream.url == suspect.url
+        }
+
+    def forgive(self) -> list[str]:
+        """End every back-off; whose."""
+        forgiven = sorted(self.count)
+        self.count.clear()
+        self.last.clear()
+        return forgiven
+
+    def acquit(self, streams: Iterable[str]) -> None:
+        """Forget what is said against these streams."""
+        innocent = set(streams)
+        for suspect in [each for each in self.victims if each.id in innocent]:
+            del self.victims[suspect]
+
+    def _eligible_at(self, worker: str) -> float:
+        delay = min(BACKOFF_FIRST_S * 2.0 ** min(self.count[worker] - 1, 10), BACKOFF_LAST_S)
+        return self.last[worker] + delay
+
+    def _is_forgiven(self, worker: str, now: float) -> bool:
+        """Whether it was eligible for long enough since its last death: a back-off itself is no good conduct."""
+        return bool(self.count.get(worker)) and now - self._eligible_at(worker) > BACKOFF_LAST_S

@@ -12,6 +12,7 @@ from fingerv7.core.doubt import Claims, Doubts
 from fingerv7.core.handover import Action, Write
 from fingerv7.core.liveness import Observation
 from fingerv7.core.model import Assignment, Lease, Stream, Worker
+from fingerv7.core.override import Override
 from fingerv7.core.performance import Scores
 from fingerv7.core.planner import Policy, StreamTable
 from fingerv7.core.reuse import Reuse
@@ -57,6 +58,8 @@ class World:
     leader_epoch: int
     barrier_passed: bool
     asked: Asked = field(default_factory=Asked)
+    overrides: Mapping[Override, str] = field(default_factory=dict)
+    """What people overrule and were not answered yet, with the annotation's value."""
     wall_s: float = 0.0
     """Seconds since the epoch, by a clock that may jump: for policy, never for safety."""
 
@@ -97,7 +100,7 @@ class Memory:
     """A catalog, and its columns for the planner."""
     still: object = None
     """From what the protocol had nothing to write, the last time that it was asked."""
-    served: tuple[Mapping[str, Stream], frozenset[str], Mapping[str, Stream]] | None = None
+    served: tuple[Mapping[str, Stream], AbstractSet[str], Mapping[str, Stream]] | None = None
     """A catalog, the streams suspected of killing workers, and the one without the other."""
 
     def accepted(self, write: Write, now: float) -> None:
@@ -105,8 +108,9 @@ class Memory:
         for change in write.changes:
             if change.action is Action.CLEAR:
                 self.doubts.vouch(change.stream)
-            elif change.action is Action.GRANT:
-                self.deaths.granted(write.worker, change.stream, now)
+            elif change.action is not Action.REVOKE:
+                # A row that was changed is as new to its worker as one that it never had.
+                self.deaths.granted(write.worker, write.assignment.grants[change.stream].stream, now)
 
     def balanced(self, workers: Mapping[str, Worker], moved: Iterable[str], rules: Rules, now: float) -> None:
         """A round of moves for balance has begun."""

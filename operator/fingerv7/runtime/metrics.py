@@ -20,7 +20,20 @@ _COUNTS = {
     "capacity": "Streams that the ready workers may have together",
     "imbalancePercent": "How far the most uneven worker's load is from the mean load",
 }
-_CONDITIONS = ("Ready", "SourceReachable", "SourceChanged", "SourceShared", "Balanced", "TakeoverHeld")
+_CONDITIONS = (
+    "Ready",
+    "SourceReachable",
+    "SourceChanged",
+    "SourceShared",
+    "Balanced",
+    "TakeoverHeld",
+    "StreamsSuspected",
+)
+_BRAKES = {
+    "held_workers": "Silent workers whose takeover the brake on mass failure holds",
+    "backing_off_workers": "Workers that died lately and get no streams for a while",
+    "suspected_streams": "Streams kept from everybody because workers died of them",
+}
 
 
 class Metrics:
@@ -55,6 +68,10 @@ class Metrics:
             field: Gauge(f"fingerv7_pool_{_snake(field)}", text, _POOL, registry=self.registry)
             for field, text in _COUNTS.items()
         }
+        self._brakes = {
+            name: Gauge(f"fingerv7_pool_{name}", text, _POOL, registry=self.registry)
+            for name, text in _BRAKES.items()
+        }
         self._condition = Gauge(
             "fingerv7_pool_condition", "1 when the condition is True", (*_POOL, "type"), registry=self.registry
         )
@@ -78,10 +95,15 @@ class Metrics:
             if condition["type"] in _CONDITIONS:
                 self._condition.labels(*pool, condition["type"]).set(condition["status"] == "True")
 
+    def brake(self, pool: PoolKey, **figures: int) -> None:
+        """What is held back on purpose."""
+        for name, figure in figures.items():
+            self._brakes[name].labels(*pool).set(figure)
+
     def forget(self, pool: PoolKey) -> None:
         """A pool that is gone has no figures."""
         own = (self._takeovers, self._moves, self._proposed, self._deciding, self._condition)
-        for metric in (*self._counts.values(), *own):
+        for metric in (*self._counts.values(), *self._brakes.values(), *own):
             metric.remove_by_labels(dict(zip(_POOL, pool, strict=True)))
 
     def text(self) -> bytes:

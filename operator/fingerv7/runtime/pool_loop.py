@@ -24,6 +24,7 @@ from fingerv7.runtime.clocks import Clocks
 from fingerv7.runtime.consent import Consent
 from fingerv7.runtime.fleet import PoolKey
 from fingerv7.runtime.office import AT_ONCE, Office
+from fingerv7.runtime.overrides import Overrides
 from fingerv7.runtime.prober import Prober
 from fingerv7.runtime.publisher import Publisher
 from fingerv7.runtime.registrar import Registrar
@@ -68,6 +69,7 @@ class PoolLoop:
         self._clocks = office.clocks
         self._metrics = office.metrics
         self._consent = Consent(pool)
+        self._overrides = Overrides(pool)
         self._memory = _remembered(pool, office.clocks, self._consent)
         """Touched by rounds only, of which there is one at a time: a round may be decided in a thread."""
         self._rules = rules_of(pool)
@@ -93,6 +95,7 @@ class PoolLoop:
         self.pool = pool
         self._rules = rules_of(pool)
         self._consent.look(pool)
+        self._overrides.look(pool)
         self._judge_source(counts=False)
         self.wake()
 
@@ -165,6 +168,7 @@ class PoolLoop:
         if accepted:
             self._reporter.moved(self.pool, decision)
         self._consent.decided(decision, world.asked, complete=complete, timestamp=self._clocks.timestamp())
+        self._overrides.decided(decision, world.overrides)
         confirmed = await self._prober.confirm(world.workers[name] for name in decision.to_confirm)
         proven = await self._prober.probe(decision.to_probe, decision.disbelieved)
         moving = bool(accepted) or confirmed or proven
@@ -194,7 +198,8 @@ class PoolLoop:
         await self._tend(world, decision)
         if not moving:
             # Shown when the round has settled: a status in between would be rewritten within milliseconds.
-            await self._reporter.show(self.pool, world, decision, consent=self._consent, catalog=self._catalog)
+            users = (self._consent, self._overrides)
+            await self._reporter.show(self.pool, world, decision, users=users, catalog=self._catalog)
 
     def _tell(self, world: World, decision: Decision) -> None:
         """The log lines that no write of ours tells: takeovers, and acknowledgements by the workers."""
@@ -252,6 +257,7 @@ class PoolLoop:
             catalog=self._catalog.in_force,
             rules=self._rules,
             asked=self._consent.asked,
+            overrides=self._overrides.asked,
             wall_s=self._clocks.wall(),
             leader_epoch=self._term.leader_epoch,
             barrier_passed=self._barrier_passed,

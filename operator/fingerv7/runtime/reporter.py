@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from fingerv7.adapters.kube.errors import KubeError
 from fingerv7.adapters.kube.resources import FINGERWORKERS, STREAMPOOLS
@@ -21,12 +21,13 @@ from fingerv7.core.catalog import Snapshot
 from fingerv7.core.handover import Write
 from fingerv7.core.liveness import Verdict
 from fingerv7.core.model import Assignment, Worker
+from fingerv7.core.override import counted
 from fingerv7.core.pool_status import PoolView, SourceView, pool_status
 from fingerv7.core.rounds import Decision, World
 from fingerv7.core.status import assigned_status, dated, liveness_status, replacing, significant, worker_status
 from fingerv7.runtime.catalog import PoolCatalog
 from fingerv7.runtime.clocks import utc_timestamp
-from fingerv7.runtime.consent import Consent
+from fingerv7.runtime.consent import News
 from fingerv7.runtime.fleet import PoolKey
 from fingerv7.runtime.office import AT_ONCE, Office
 from fingerv7.runtime.publisher import Publisher
@@ -40,8 +41,17 @@ STARTING_S = 2.0
 """A source that answers within this time is never shown as not tried."""
 GOOD = frozenset({"Ready", "Applied", "SourceReachable", "Balanced", "CapacitySufficient"})
 """Conditions whose False deserves a Warning; of the others, their True does."""
-SILENT_TYPES = frozenset({"Applied", "Balanced", "Paused"})
-"""Conditions that change with every hand-over or on request: shown, but no Event each time."""
+SILENT_TYPES = frozenset({"Applied", "Balanced", "Paused", "StreamsSuspected"})
+"""Conditions that change with every hand-over or on request, or whose Events say more: shown, but no Event each
+time."""
+
+
+class Annotations(Protocol):
+    """What users ask for by annotation: `Consent` and `Overrides`."""
+
+    def status(self) -> Json: ...
+
+    def take_news(self) -> list[News]: ...
 
 
 @dataclass(slots=True)
@@ -66,6 +76,7 @@ class Reporter:
         self._pool_shown = -SHOW_EVERY_S
         self._pool_status: Json = {}
         self._quarantined: frozenset[tuple[str, str]] = frozenset()
+        self._suspected: frozenset[str] = frozenset()
         self._rebalance: Json = {}
         self._rebalance_since = 0.0
 
@@ -110,7 +121,7 @@ class Reporter:
         world: World,
         decision: Decision,
         *,
-        consent: Consent,
+        users: Sequence[Annotations],
         catalog: PoolCatalog,
     ) -> None:
         """Write whatever is due; what is not due yet is for the next round. Raises SupersededError."""
@@ -122,23 +133,25 @@ class Reporter:
             return
         if self._rebalance and "duration" not in self._rebalance and not decision.unassigned:
             self._rebalance["duration"] = f"{max(1, round((now - self._rebalance_since) * 1000))}ms"
-        view = _pool_view(pool, world, decision, _source_view(catalog), consent, self._rebalance)
-        status = pool_status(view) | consent.status()
+        answers: Json = {}
+        for each in users:
+            answers |= each.status()
+        view = _pool_view(pool, world, decision, _source_view(catalog), answers["proposal"], self._rebalance)
+        self._metrics.brake((self._namespace, self._name), **_brakes(view, decision))
+        status = pool_status(view) | answers
         status["confirmedSourceChange"] = catalog.spent_confirmation or None
         status["rotatedThrough"] = pool.status.rotated_through
         if world.barrier_passed:
             through_s = decision.rotated_through_s
             status["rotatedThrough"] = None if through_s is None else utc_timestamp(through_s)
         await self._show_pool(pool, status, catalog.snapshot, now, refresh_s)
-        for news in consent.take_news():
+        involved = STREAMPOOLS.reference(self._name, pool.metadata.uid)
+        await self._suspicion_events(involved, decision.suspected)
+        for news in (each for user in users for each in user.take_news()):
             kind = "Warning" if news.is_warning else "Normal"
             log.info(news.reason, extra={"pool": self._name, "reason": news.message})
             await self._recorder.record(
-                self._namespace,
-                STREAMPOOLS.reference(self._name, pool.metadata.uid),
-                type=kind,
-                reason=news.reason,
-                message=news.message,
+                self._namespace, involved, type=kind, reason=news.reason, message=news.message
             )
 
     # --- workers ------------------------------------------------------------------------------------------
@@ -245,6 +258,19 @@ class Reporter:
                 self._namespace, involved, type="Warning", reason=f"Quarantined{reason}", message=message
             )
 
+    async def _suspicion_events(self, involved: Json, suspected: Mapping[str, float]) -> None:
+        """One Event when streams are newly kept from everybody, naming some of them."""
+        fresh, self._suspected = suspected.keys() - self._suspected, frozenset(suspected)
+        if fresh:
+            message = (
+                f"{counted(fresh, 'stream')}: three workers died shortly after they got "
+                f"{'it' if len(fresh) == 1 else 'them'}; kept from every worker, see the condition StreamsSuspected"
+            )
+            log.warning("SuspectedPoison", extra={"pool": self._name, "reason": message})
+            await self._recorder.record(
+                self._namespace, involved, type="Warning", reason="SuspectedPoison", message=message
+            )
+
     async def _events(self, involved: Json, before: object, after: list[Json]) -> None:
         known = {c.get("type"): c for c in before if isinstance(c, dict)} if isinstance(before, list) else {}
         for condition in after:
@@ -292,7 +318,7 @@ def _last_rebalance(pool: StreamPool) -> Json:
 
 
 def _pool_view(
-    pool: StreamPool, world: World, decision: Decision, source: SourceView, consent: Consent, rebalance: Json
+    pool: StreamPool, world: World, decision: Decision, source: SourceView, proposal: Json | None, rebalance: Json
 ) -> PoolView:
     rules, health = world.rules, decision.health
     ready = [
@@ -315,7 +341,7 @@ def _pool_view(
     return PoolView(
         generation=pool.metadata.generation or 0,
         leader_epoch=world.leader_epoch,
-        streams=len(decision.catalog),
+        streams=len(decision.catalog) + len(decision.suspected),
         assigned=len(granted),
         unassigned=decision.unassigned,
         workers=len(world.workers),
@@ -336,10 +362,19 @@ def _pool_view(
         release_in_s=0.0
         if held_since is None
         else max(0.0, held_since + rules.mass_failure.max_hold_s - decision.now),
+        suspected=decision.suspected,
         last_rebalance=rebalance or _last_rebalance(pool),
         mode=rules.mode,
-        proposal=consent.status()["proposal"],
+        proposal=proposal,
     )
+
+
+def _brakes(view: PoolView, decision: Decision) -> dict[str, int]:
+    return {
+        "held_workers": view.held,
+        "backing_off_workers": sum(1 for facts in decision.facts.values() if facts.backing_off_s > 0),
+        "suspected_streams": len(view.suspected),
+    }
 
 
 def _starting(world: World) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass, field, replace
 
-from fingerv7.contract import Acknowledgement, Timing
+from fingerv7.contract import Acknowledgement, Release, Timing
 from fingerv7.core.approval import Asked
 from fingerv7.core.liveness import observe
 from fingerv7.core.model import Lease, Stream, Token, Worker
@@ -59,6 +59,7 @@ class Pool:
         self.proven: dict[str, int] = {}
         self.barrier = True
         self.asked = Asked()
+        self.overrides = {}
         self.wall_s = 1_790_000_000.0
         self.loses: set[str] = set()
         """Workers whose next write does not arrive."""
@@ -90,6 +91,7 @@ class Pool:
             leader_epoch=self.leader,
             barrier_passed=self.barrier,
             asked=self.asked,
+            overrides=self.overrides,
             wall_s=self.wall_s + self.now,
         )
 
@@ -135,6 +137,19 @@ class Pool:
     def kill(self, name: str) -> None:
         self.members[name].alive = False
         self.members[name].runs = {}
+
+    def crash(self, name: str) -> None:
+        """The worker ends by itself, and its sidecar says so."""
+        member = self.members[name]
+        member.runs = {}
+        holder = member.lease.holder
+        released = Release(member.worker.uid, holder)
+        member.lease = replace(member.lease, applied=None, released=released, gone=holder)
+
+    def come_back(self, name: str) -> None:
+        member = self.members[name]
+        member.lease = replace(member.lease, released=None, gone="")
+        self.acknowledge(name)
 
     def pass_time(self, seconds: float) -> None:
         """In steps short enough that nobody who is alive looks late."""

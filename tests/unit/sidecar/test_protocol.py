@@ -736,6 +736,28 @@ def test_a_gone_worker_is_released_after_the_config_is_empty_and_the_lock_was_lo
     assert not it.annotation("applied")
 
 
+def test_the_operator_is_told_that_a_worker_ended_by_itself_until_it_is_back(world):
+    it = active(world, "a", policy=LOCKED)
+    it.lock_held = False
+    it.do(LockProbed(0, held=False))
+    it.run(6)
+    assert it.annotation("gone") == INC
+    it.lock_held = True
+    it.do(LockProbed(0, held=True))
+    it.run(2)
+    assert not it.annotation("gone")
+    assert it.streams == 1
+
+
+def test_a_worker_that_was_asked_to_end_is_not_reported_as_gone(world):
+    it = active(world, "a", policy=LOCKED)
+    it.lock_held = False
+    it.do(StopRequested())
+    it.run(1)
+    assert it.annotation("released") == f"uid-1/{INC}"
+    assert not it.annotation("gone")
+
+
 def test_a_worker_that_comes_back_is_unreleased_before_it_is_filled(world):
     it = active(world, "a", policy=LOCKED)
     it.lock_held = False
