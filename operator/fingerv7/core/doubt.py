@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 
-from fingerv7.contract import Timing
+from fingerv7.contract import CLOCK_RATE_PERCENT, Timing
 from fingerv7.core.liveness import Observation, takeover_after_s
 from fingerv7.core.model import Assignment, Lease, Worker
 
@@ -66,7 +66,7 @@ class Doubts:
     """What one leader does not know for certain."""
 
     suspects: dict[tuple[str, str], float] = field(default_factory=dict)
-    """(Worker, its UID or "") with a live Lease that does not say what is run → since when, until when."""
+    """(Worker, its UID or "") with a live Lease that does not say what is run → since when."""
     ghosts: dict[str, Ghost] = field(default_factory=dict)
     """By UID of the vanished FingerWorker."""
     vouched: set[str] = field(default_factory=set)
@@ -128,7 +128,7 @@ class Doubts:
                 self.vouched -= streams
             if streams:
                 lease = leases.get(name)
-                until = takeover_after_s(lease, timing)
+                until = _heedless_s(takeover_after_s(lease, timing), timing)
                 self._known[worker.uid] = Ghost(name, lease.holder if lease else "", streams, until)
         self._look_for_suspects(workers, leases, observations, timing, now)
 
@@ -150,7 +150,7 @@ class Doubts:
                 applied = lease.applied
                 if applied and applied.worker_uid == uid:
                     # Alive, and it has not noticed yet: its time begins when it does.
-                    self.ghosts[uid] = replace(ghost, until=now + t_s)
+                    self.ghosts[uid] = replace(ghost, until=now + _heedless_s(t_s, timing))
         self.ghosts = {uid: ghost for uid, ghost in self.ghosts.items() if ghost.until > now}
 
     def _look_for_suspects(
@@ -171,8 +171,19 @@ class Doubts:
                 continue
             # Whoever acquires the Lease later reads the FingerWorker before it runs anything: only the first of a
             # row of incarnations that say nothing can run what no object shows.
-            key = (name, worker.uid if worker else "")
-            suspects[key] = self.suspects.get(key, now)
-            doubtful |= now - suspects[key] < t_s
+            key, applied = (name, worker.uid if worker else ""), lease.applied
+            unnoticed = bool(applied and applied.incarnation == lease.holder and applied.worker_uid != key[1])
+            # One that still speaks for another FingerWorker has not noticed yet: its time begins when it does.
+            suspects[key] = now if unnoticed else self.suspects.get(key, now)
+            doubtful |= now - suspects[key] < _heedless_s(t_s, timing)
         self.suspects = suspects
         self._doubtful = doubtful
+
+
+def _heedless_s(t_s: float, timing: Timing) -> float:
+    """How long a worker may go on that does not follow its config, although its sidecar renews.
+
+    Renewals do not stop before the sidecar has waited T for a confirmation, and the worker not before K after that;
+    both by a clock that may be slow, while ours may be fast.
+    """
+    return (t_s + timing.stop_time_ms / 1000) * (100 + CLOCK_RATE_PERCENT) / (100 - CLOCK_RATE_PERCENT)
