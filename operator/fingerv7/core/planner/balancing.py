@@ -12,10 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fingerv7.core.planner.arrays import Bools, Codes, Floats, Ints, counts, joined, ranks, sums
+from fingerv7.core.planner.arrays import Codes, Floats, Ints, counts, ranks, sums
 from fingerv7.core.planner.evening import even_out
 from fingerv7.core.planner.fairness import Fair, fair_parts, may_move, mean_parts, strangers, tolerable
 from fingerv7.core.planner.fleet import Fleet, spread
+from fingerv7.core.planner.giving import Gifts, choose
 from fingerv7.core.planner.placing import bring_home, place
 from fingerv7.core.planner.room import pass_on
 from fingerv7.core.planner.water import pour
@@ -86,65 +87,39 @@ class _Work:
         """One round of giving and taking; whether anything moved."""
         fleet, p = self.fleet, self.fleet.problem
         used, is_open = fleet.used, p.is_open
-        above = np.where(is_open, np.maximum(used - fair.most, 0), 0)
-        below = np.where(is_open, np.maximum(fair.least - used, 0), 0)
-        short, over = int(below.sum()), int(above.sum())
-        if self.left <= 0 or not (short or over):
-            self.cut = self.cut or bool(short or over)
+        above, below = np.maximum(used - fair.most, 0), np.maximum(fair.least - used, 0)
+        above[~is_open] = below[~is_open] = 0
+        if self.left <= 0 or not (above.any() or below.any()):
+            self.cut = self.cut or bool(above.any() or below.any())
             return False
-        gaps = below > 0 if short >= over else is_open & (used < fair.most)
-        takes = np.zeros(p.kinds, bool)
-        takes[p.kind[gaps]] = True
-        movable = np.any(fleet.may_take & takes, axis=1)
-        if short > over:
-            above = above + self._odd(fair, short - over, movable)
-        movers = self._within_budget(self._choose(above, movable), fair.exact)
+        sites = int(p.site.max()) + 1
+        short = sums(p.site, below, sites).astype(np.int64)
+        # Who gives takes nothing: where more is above than below, others are filled up as far as they may be.
+        fills_up = sums(p.site, above, sites) > short
+        room = np.where(fills_up[p.site] & is_open, np.maximum(fair.most - used, 0), below)
+        gifts = Gifts(
+            must=above,
+            may=np.where(is_open, np.maximum(used - fair.least, 0), 0),
+            wanted=short,
+            room=sums(p.site, room, sites).astype(np.int64),
+        )
+        heights = (used - above - fair.exact) / np.maximum(p.strength, 1.0)
+        movers = choose(fleet, gifts, heights, sums(p.kind, room, p.kinds) > 0, light_first=self._steps > 0)
+        self._steps += 1
+        movers = self._within_budget(movers, fair.exact)
         if not len(movers):
             return False
         homes = fleet.take(movers)
         givers = np.zeros(len(p.names), bool)
         givers[homes] = True
         left = place(fleet, movers, np.where(givers, 0, fair.least), all_that_fit=False)
-        if over > short:
-            left = place(fleet, left, np.where(givers, 0, fair.most), all_that_fit=False)
-        if len(left) == len(movers) and p.blocks > 1 and len(p.weights) == 1:
+        left = place(fleet, left, np.where(givers, 0, fair.most), all_that_fit=False)
+        if len(left) == len(movers) and p.blocks > 1:
             made = pass_on(fleet, left, np.where(givers, fleet.used, fair.most), self.left - len(movers))
             self.left -= len(made.aside)
         nowhere = fleet.owner[movers] < 0
         fleet.put(movers[nowhere], homes[nowhere])
         return self._charge(movers, homes) > 0
-
-    def _choose(self, amounts: Ints, movable: Bools) -> Ints:
-        """Streams that leave, for each worker no more than its amount: heavy ones at first, so that few move, and
-        then light ones, which fill what is left.
-        """
-        fleet, p = self.fleet, self.fleet.problem
-        amounts = amounts.copy()
-        held = np.flatnonzero(np.append(amounts > 0, False)[fleet.owner])
-        if p.blocks > 1:
-            held = held[movable[fleet.block_of(held)]]
-        chosen: list[Ints] = []
-        weight_rank = p.stream_class[held] // p.blocks
-        order = list(enumerate(p.weights.tolist()))[:: -1 if self._steps else 1]
-        self._steps += 1
-        for rank, weight in order:
-            those = held[weight_rank == rank] if len(p.weights) > 1 else held
-            those = those[np.argsort(fleet.owner[those], kind="stable")]
-            owners = fleet.owner[those]
-            those = those[ranks(owners) < (amounts // weight)[owners]]
-            amounts -= weight * counts(fleet.owner[those], len(amounts))
-            chosen.append(those)
-        return joined(chosen)
-
-    def _odd(self, fair: Fair, wanted: int, movable: Bools) -> Ints:
-        """(W,) of what workers have between their part rounded down and rounded up, as much as is wanted."""
-        fleet, p = self.fleet, self.fleet.problem
-        spare = np.where(p.is_open, np.maximum(np.minimum(fleet.used, fair.most) - fair.least, 0), 0)
-        if p.blocks > 1:
-            held = np.flatnonzero(np.append(spare > 0, False)[fleet.owner])
-            held = held[movable[fleet.block_of(held)]]
-            spare = np.minimum(spare, sums(fleet.owner[held], fleet.weight_of(held), len(spare)).astype(np.int64))
-        return self._from_the_fullest(wanted, spare, fair.exact + np.maximum(fleet.used - fair.most, 0))
 
     def _from_the_fullest(self, wanted: int, at_most: Ints, parts: Floats) -> Ints:
         """(W,) what each worker gives: poured upside down."""

@@ -70,6 +70,10 @@ class Fleet:
             return plain
         return sums(owner + 2, p.weight, count + 2)[2:].astype(np.int64)
 
+    def weigh_of(self, streams: Ints) -> Ints:
+        """(W,) what these streams weigh where they are."""
+        return sums(self.owner[streams], self.weight_of(streams), len(self.problem.names)).astype(np.int64)
+
     def put(self, streams: Ints, workers: Ints) -> None:
         """Give each stream to the worker beside it."""
         self._own()

@@ -1,0 +1,110 @@
+"""Which streams leave their workers so that loads become even: as few as possible.
+
+Who is above its part gives one stream that takes it a little below it, where it may, rather than two that do not.
+What its site still lacks then comes from those who are between their part rounded down and rounded up. How many of
+which weight each worker gives is decided first, and which streams these are in the end.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fingerv7.core.planner.arrays import Bools, Codes, Floats, Ints, counts, joined, ranks, sums
+from fingerv7.core.planner.fleet import Fleet
+from fingerv7.core.planner.problem import Problem
+
+
+class Gifts(NamedTuple):
+    """What may be given and is wanted, as weight."""
+
+    must: Ints
+    """(W,) by workers above their part,"""
+    may: Ints
+    """(W,) and what they and others may give at most."""
+    wanted: Ints
+    """By site: what is to be given in all, where there is so much,"""
+    room: Ints
+    """and what there is room for elsewhere."""
+
+
+def choose(fleet: Fleet, gifts: Gifts, heights: Floats, has_room: Bools, *, light_first: bool) -> Ints:
+    """Streams that leave. `heights` (W,) say who gives first what nobody has to; only those leave that some kind with
+    room (K,) may take.
+    """
+    p = fleet.problem
+    may = np.where(gifts.room[p.site] > 0, gifts.may, gifts.must)
+    held = np.flatnonzero(np.append(may > 0, False)[fleet.owner])
+    movable: Bools = np.any(fleet.may_take & has_room, axis=1)
+    if not movable.all():
+        held = held[movable[fleet.block_of(held)]]
+    stock = _stock(fleet, held)
+    order = range(len(stock))[:: -1 if light_first else 1]
+    gives = _amounts(p, stock, gifts._replace(may=may), order)
+    given = p.weights @ gives
+    missing = gifts.wanted - _by_site(p, given, gifts)
+    if np.any(missing > 0):
+        stock -= gives
+        rest = np.minimum(may - given, p.weights @ stock)
+        exactly = _in_turn(rest, p.site, missing, np.argsort(-heights, kind="stable"))
+        gifts = gifts._replace(must=exactly, may=exactly, room=_by_site(p, exactly, gifts))
+        gives += _amounts(p, stock, gifts, order)
+    return _pick(fleet, held, gives)
+
+
+def _stock(fleet: Fleet, held: Ints) -> Ints:
+    """(J, W) how many of `held` each worker has of each weight."""
+    p = fleet.problem
+    shape = len(p.weights), len(p.names)
+    cells = fleet.owner[held]
+    if shape[0] > 1:
+        cells = p.stream_class[held] // p.blocks * np.int32(shape[1]) + cells
+    return counts(cells, shape[0] * shape[1]).reshape(shape)
+
+
+def _amounts(p: Problem, stock: Ints, gifts: Gifts, order: range) -> Ints:
+    """(J, W) how many streams of each weight leave: what must, or a little more where there is room for it."""
+    must, may, _, room = gifts
+    spare = room - _by_site(p, must, gifts)
+    everyone = np.arange(len(must))
+    answer = np.zeros_like(stock)
+    for rank in order:
+        weight = int(p.weights[rank])
+        gives = np.minimum(np.minimum(may // weight, -(-must // weight)), stock[rank])
+        beyond = np.maximum(gives * weight - must, 0)
+        if beyond.any():
+            gives -= _in_turn(beyond, p.site, spare, everyone) < beyond
+            spare = spare - _by_site(p, np.maximum(gives * weight - must, 0), gifts)
+        must, may = np.maximum(must - gives * weight, 0), may - gives * weight
+        answer[rank] = gives
+    return answer
+
+
+def _in_turn(amounts: Ints, site: Codes, limits: Ints, order: Ints) -> Ints:
+    """(W,) of these amounts, as much as its site's limit leaves when one worker after the other takes its own."""
+    order = order[np.argsort(site[order], kind="stable")]
+    sites, mine = site[order], amounts[order]
+    total = sums(site, amounts, len(limits)).astype(np.int64)
+    before = mine.cumsum() - mine - (total.cumsum() - total)[sites]
+    answer = np.zeros_like(amounts)
+    answer[order] = np.clip(limits[sites] - before, 0, mine)
+    return answer
+
+
+def _by_site(p: Problem, amounts: Ints, gifts: Gifts) -> Ints:
+    return sums(p.site, amounts, len(gifts.room)).astype(np.int64)
+
+
+def _pick(fleet: Fleet, held: Ints, gives: Ints) -> Ints:
+    """So many (J, W) of `held`."""
+    p = fleet.problem
+    rank = p.stream_class[held] // p.blocks
+    chosen: list[Ints] = []
+    for j, mine in enumerate(gives):
+        those = held[rank == j] if len(gives) > 1 else held
+        those = those[(mine > 0)[fleet.owner[those]]]
+        those = those[np.argsort(fleet.owner[those], kind="stable")]
+        owners = fleet.owner[those]
+        chosen.append(those[ranks(owners) < mine[owners]])
+    return joined(chosen)
