@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PYTHONPATH := hack:examples
 
-.PHONY: demo test lint unit integration bench bench-planner crds lock up down status clean
+.PHONY: demo test lint unit simulation simulate sabotage integration bench bench-planner crds lock up down status clean
 
 .venv/.installed: requirements/dev.txt pyproject.toml
 	@echo "==> environment .venv (from requirements/dev.txt)"
@@ -20,7 +20,7 @@ export PYTHONPATH := hack:examples
 demo: .venv/.installed
 	@$(BIN)/python -m devenv.demo $(if $(ONCE),--once) $(if $(STREAMS),--streams "$(STREAMS)")
 
-test: .venv/.installed lint unit integration
+test: .venv/.installed lint unit simulation integration
 
 lint: .venv/.installed
 	$(BIN)/ruff check .
@@ -30,6 +30,17 @@ lint: .venv/.installed
 
 unit: .venv/.installed
 	$(BIN)/pytest tests/unit
+
+simulation: .venv/.installed
+	$(BIN)/pytest tests/simulation -n 2
+
+# SEEDS=100000 FIRST=0 JOBS=2, or SEED=k: one seed with everything that happened. The last line is JSON.
+simulate: .venv/.installed
+	@$(BIN)/python -m tests.simulation
+
+# Each safety rule switched off in turn: which seed shows it. SEEDS=1000 RULE=words
+sabotage: .venv/.installed
+	@$(BIN)/python -m tests.simulation.sabotage
 
 integration: .venv/.installed
 	@$(BIN)/python -m devenv prepare

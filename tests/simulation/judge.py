@@ -1,0 +1,171 @@
+"""What must hold at every moment, judged by what workers really run and by what the API server accepted.
+
+Not by what objects say: a stream runs on a worker from the moment its process begins until it ends. Only a worker
+whose machine was frozen may still run what is somebody else's by now, until it could notice, and then its token must
+be the older one, so that a sink refuses it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .replica import Replica
+    from .store import Commit
+    from .worker import Worker
+    from .world import World
+
+
+class Judge:
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.running: dict[str, dict[Worker, str]] = {}
+        """Stream → who runs it, under which token."""
+        self.idle_since: dict[str, float] = {}
+        self.seen: dict[str, str] = {}
+        """Stream → the highest token that a sink has seen."""
+        self.overlaps = 0
+        self.excused = 0
+        self.longest_gap_s = 0.0
+        """Among those that the promise is about."""
+        self.promised: dict[str, tuple[float, float]] = {}
+        """Stream → when its worker died alone, and by when somebody else has to run it."""
+        self._epochs: dict[str, tuple[int, int]] = {}
+        self.hidden: set[str] = set()
+        """Rows that are away by accident, and must not be taken from anybody for that."""
+        self.forgives_tokens = False
+        """After a restored backup, tokens may repeat: leader epochs counted from there again."""
+        world.server.store.on_commit.append(self._committed)
+
+    # --- what workers run ---------------------------------------------------------------------------------
+
+    def started(self, worker: Worker, stream: str, token: str) -> None:
+        world = self._world
+        world.event(f"{worker.process.name} starts {stream} {token}")
+        runners = self.running.setdefault(stream, {})
+        for other, others in runners.items():
+            self._meet(stream, worker, token, other, others)
+        runners[worker] = token
+        highest = self.seen.get(stream, "")
+        if token > highest:
+            self.seen[stream] = token
+        elif token < highest and not self.forgives_tokens and not self._excused(worker):
+            world.defect(f"{worker.process.name} starts {stream} with {token}, but a sink has seen {highest}")
+        idle = self.idle_since.pop(stream, None)
+        promised = self.promised.pop(stream, None)
+        if promised and idle is not None:
+            gap = world.loop.now - promised[0]
+            self.longest_gap_s = max(self.longest_gap_s, gap)
+            if world.loop.now > promised[1]:
+                world.defect(
+                    f"{stream} was on nobody for {gap:.3f} s, promised were {promised[1] - promised[0]:.3f} s"
+                )
+
+    def stopped(self, worker: Worker, stream: str) -> None:
+        self._world.event(f"{worker.process.name} stops {stream}")
+        runners = self.running.get(stream, {})
+        runners.pop(worker, None)
+        if not runners:
+            self.running.pop(stream, None)
+            self.idle_since[stream] = self._world.loop.now
+
+    def _meet(self, stream: str, worker: Worker, token: str, other: Worker, others: str) -> None:
+        """Two run the same stream."""
+        world = self._world
+        if self._excused(worker) or self._excused(other):
+            self.excused += 1
+            frozen, newer = (other, token > others) if self._excused(other) else (worker, token < others)
+            if not newer:
+                world.defect(f"{stream}: the sink cannot tell {frozen.process.name}, which was frozen, by its token")
+            if world.tell:
+                world.event(f"{stream} also runs on {other.process.name}, whose machine was frozen")
+            return
+        self.overlaps += 1
+        world.defect(f"{stream} runs on {other.process.name} ({others}) and on {worker.process.name} ({token})")
+
+    def _excused(self, worker: Worker) -> bool:
+        pod = worker.pod
+        return pod is not None and (pod.machine.frozen or self._world.loop.now <= pod.frozen_until)
+
+    def thawed(self, worker: Worker) -> None:
+        """The time in which a worker whose machine was frozen may run what is another's is over."""
+        for stream, token in worker.running.items():
+            for other, others in self.running.get(stream, {}).items():
+                if other is not worker and not self._excused(other):
+                    self.overlaps += 1
+                    self._world.defect(
+                        f"{stream} still runs on {worker.process.name} ({token}), whose machine was frozen, "
+                        f"and on {other.process.name} ({others})"
+                    )
+
+    # --- what is stored -----------------------------------------------------------------------------------
+
+    def _committed(self, commit: Commit) -> None:
+        if commit.plural != "fingerworkers" or commit.kind == "DELETED":
+            return
+        held = (commit.new.get("status") or {}).get("assignment")
+        was = ((commit.old or {}).get("status") or {}).get("assignment")
+        if not held or held is was:
+            return
+        world = self._world
+        uid, name = commit.new["metadata"]["uid"], commit.name
+        epochs = (held.get("epoch", 0), held.get("leaderEpoch", 0))
+        before = self._epochs.get(uid, (0, 0))
+        if epochs[0] < before[0] or epochs[1] < before[1]:
+            world.defect(f"{name} goes back from epoch and leaderEpoch {before} to {epochs}")
+        self._epochs[uid] = epochs
+        streams = {each["id"] for each in held.get("streams", ())}
+        revoking = {each["id"] for each in held.get("revoking", ())}
+        old = {each["id"] for each in (was or {}).get("streams", ())}
+        old_revoking = {each["id"] for each in (was or {}).get("revoking", ())}
+        limit = commit.new["spec"]["maxStreams"]
+        if streams - old and len(streams | revoking) > limit:
+            world.defect(f"{name} is given more than its {limit} streams")
+        vanished = old - streams - revoking
+        if vanished and commit.writer != "user":
+            world.defect(f"{name} loses {min(vanished)} without its being revoked")
+        if revoking - old and world.tell:
+            world.note(world.loop.nature, f"revoked from {name}: {' '.join(sorted(revoking - old_revoking))}")
+
+    def took_office(self, replica: Replica) -> None:
+        world = self._world
+        world.counts["terms"] += 1
+        assignments = [(w.get("status") or {}).get("assignment") or {} for w in world.fingerworkers().values()]
+        if world.counts["terms"] > 1 and any(each.get("revoking") for each in assignments):
+            world.counts["leader change inside a hand-over"] += 1
+
+    # --- the whole ----------------------------------------------------------------------------------------
+
+    def misplaced(self) -> str:
+        """What is not where it should be when nothing is wrong any more; empty when all is well."""
+        world = self._world
+        rows = world.database.rows.keys()
+        missing = rows - self.running.keys()
+        if len(missing) > self._suspected():
+            return f"{len(missing)} streams run on nobody, such as {min(missing)}"
+        extra = self.running.keys() - rows
+        return f"{min(extra)} runs and is no row" if extra else ""
+
+    def calm(self) -> bool:
+        """Whether nothing is under way, and everybody may get more."""
+        world = self._world
+        found = world.fingerworkers()
+        for name in world.pods:
+            status = (found.get(name) or {}).get("status") or {}
+            held = status.get("assignment") or {}
+            if (
+                status.get("phase") != "Active"
+                or held.get("revoking")
+                or status.get("appliedEpoch") != held.get("epoch")
+            ):
+                return False
+        return not self.misplaced() and not self._suspected() and len(found) == len(world.pods)
+
+    def _suspected(self) -> int:
+        """Streams that three workers died of, as the pool's status says: they are kept from everybody on purpose."""
+        pool = self._world.server.store.get("streampools", self._world.pool_name)
+        return int(((pool.get("status") or {}).get("unassignedReasons") or {}).get("SuspectedPoison", 0))
+
+    def restored(self) -> None:
+        """A backup was restored: what was stored after it never was."""
+        self._epochs.clear()

@@ -1,0 +1,171 @@
+"""One seed from its beginning to its verdict: settle, faults, quiet, and a death that nothing else disturbs."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from .faults import KINDS, Script
+from .install import installed
+from .world import Scale, World
+
+LENGTH = 10
+"""A seed lasts at least so many T."""
+LEAST_FAULTS = 5
+
+
+@dataclass(slots=True)
+class Result:
+    seed: int
+    defects: list[str]
+    trace: str
+    steps: int
+    simulated_s: float
+    faults: Counter[str]
+    counts: Counter[str]
+    overlaps: int
+    longest_gap_s: float
+    excused: int = 0
+    extra: dict[str, float] = field(default_factory=dict)
+
+
+class Driver:
+    """Drives the scripts of faults."""
+
+    def __init__(self, world: World, rng: random.Random) -> None:
+        self._world = world
+        self._rng = rng
+        self._open: dict[Script, str] = {}
+        self.faults: Counter[str] = Counter()
+
+    def begin(self, name: str) -> None:
+        script = KINDS[name][0](self._world, self._rng)
+        self.faults[name] += 1
+        self._world.event(f"fault: {name}")
+        self._open[script] = name
+        self._step(script)
+
+    def end_all(self) -> None:
+        for script in list(self._open):
+            while script in self._open:
+                self._step(script, waits=False)
+
+    def _step(self, script: Script, *, waits: bool = True) -> None:
+        if script not in self._open:
+            return
+        try:
+            seconds = next(script)
+        except StopIteration:
+            self._world.event(f"end of: {self._open.pop(script)}")
+            return
+        if waits:
+            self._world.loop.nature.after(seconds, self._step, script)
+
+
+def run(
+    seed: int,
+    *,
+    tell: Callable[[str], None] | None = None,
+    scale: Scale | None = None,
+    sabotage: Callable[[World], None] | None = None,
+) -> Result:
+    """Run one seed; the same seed gives the same result."""
+    if not tell:
+        logging.disable(logging.CRITICAL)
+    with installed() as connect:
+        world = World(seed, scale, tell=tell)
+        connect(world)
+        rng = random.Random(f"faults {seed}")
+        driver = Driver(world, rng)
+        world.driver = driver
+        try:
+            if sabotage:
+                sabotage(world)
+            _run(world, driver, rng)
+        finally:
+            world.loop.close()
+            logging.disable(logging.NOTSET)
+    return Result(
+        seed=seed,
+        defects=[*world.defects, *(f"unexpected: {error}" for error in world.loop.errors[:5])],
+        trace=world.trace.hexdigest(),
+        steps=world.loop.steps,
+        simulated_s=world.loop.now,
+        faults=driver.faults,
+        counts=world.counts + world.server.counts,
+        overlaps=world.judge.overlaps,
+        longest_gap_s=world.judge.longest_gap_s,
+        excused=world.judge.excused,
+    )
+
+
+def _run(world: World, driver: Driver, rng: random.Random) -> None:
+    t_s, loop = world.scale.takeover_s, world.loop
+    world.start()
+    length = LENGTH * t_s
+    names = list(KINDS)
+    weights = [KINDS[name][1] for name in names]
+    for name in rng.choices(names, weights, k=rng.randint(LEAST_FAULTS, 9)):
+        # Most come while the others still last.
+        loop.at(rng.uniform(1.0, 0.75 * length), loop.nature, driver.begin, name)
+    loop.run_until(0.8 * length)
+    if world.defects:
+        return
+    driver.end_all()
+    world.make_whole()
+    _settle(world)
+    if not world.defects and rng.random() < 0.5:
+        _lone_death(world, rng)
+    if not world.defects and loop.now < length:
+        loop.run_until(length)
+
+
+def _settle(world: World) -> None:
+    """From quiet on everything placeable is placed, and stays so."""
+    loop, t_s = world.loop, world.scale.takeover_s
+    began = loop.now
+    deadline = began + 16 * t_s + 10
+    good_since: float | None = None
+    while loop.now < deadline:
+        loop.run_until(loop.now + 0.5)
+        if world.defects:
+            return
+        wrong = world.judge.misplaced()
+        if wrong:
+            good_since = None
+        elif good_since is None:
+            good_since = loop.now
+        elif loop.now - good_since >= 1.0:
+            world.counts["settled"] += 1
+            return
+    world.defect(f"{loop.now - began:.0f} s after the last fault: {world.judge.misplaced()}")
+
+
+def _lone_death(world: World, rng: random.Random) -> None:
+    """The promise: on nobody for at most T + 1 s, and with the leader lost as well a little more."""
+    loop = world.loop
+    leader = world.leader
+    if not leader or not world.judge.calm():
+        return
+    name = rng.choice(list(world.pods))
+    pod = world.pods[name]
+    streams = [i for i, runners in world.judge.running.items() if any(w.pod is pod for w in runners)]
+    with_leader = rng.random() < 0.3
+    bound = world.scale.takeover_s / leader.clock.rate + 1.0
+    if with_leader:
+        rate = min(replica.clock.rate for replica in world.replicas)
+        bound = max(world.scale.takeover_s, world.lease_s + 1.0) / rate + 1.0 + world.barrier_s
+    world.event(f"lone death of {name}{' and the leader' if with_leader else ''}")
+    for stream in streams:
+        world.judge.promised[stream] = (loop.now, loop.now + bound)
+    pod.remove()
+    if with_leader:
+        leader.crash()
+    loop.run_until(loop.now + bound + 0.5)
+    world.counts["lone deaths"] += 1
+    for stream in world.judge.promised:
+        world.defect(f"{stream} is on nobody {bound + 0.5:.2f} s after its worker died alone")
+    world.judge.promised.clear()
