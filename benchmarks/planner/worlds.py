@@ -28,6 +28,7 @@ from fingerv7.core.size import stream_size
 VARIANTS: Final = ("count", "classes", "full")
 EVENTS: Final = ("FULL", "STABLE", "LEAVE_ONE", "LEAVE_MANY", "JOIN_ONE", "JOIN_MANY", "STREAMS_ADDED")
 SIZES: Final = ("100000x5000", "100000x100", "2131x8", "847x8")
+COLUMNS: Final = ("id", "url", "name", "active", "metadata", "location", "weight", "capabilities")
 MANY: Final = 0.1
 """Part of the workers that leave or join in the events that say MANY."""
 ADDED: Final = 0.01
@@ -134,19 +135,19 @@ def landscape(variant: str, streams: int, workers: int) -> Landscape:
     )
 
 
-def database_rows(streams: Sequence[Stream]) -> list[dict[str, Any]]:
-    """The streams as rows that asyncpg gives: text as the stored bytes, arrays joined, jsonb as its text."""
+def database_rows(streams: Sequence[Stream]) -> list[tuple[Any, ...]]:
+    """The streams as asyncpg gives rows of `COLUMNS`: text as the stored bytes, arrays joined, jsonb as its text."""
     return [
-        {
-            "id": stream.id.encode(),
-            "url": stream.url.encode(),
-            "name": stream.name.encode(),
-            "active": True,
-            "metadata": json.dumps(dict(stream.metadata)).encode(),
-            "location": stream.location.encode() or None,
-            "weight": stream.weight,
-            "capabilities": ",".join(sorted(stream.capabilities)).encode(),
-        }
+        (
+            stream.id.encode(),
+            stream.url.encode(),
+            stream.name.encode(),
+            True,
+            json.dumps(dict(stream.metadata)).encode(),
+            stream.location.encode() or None,
+            stream.weight,
+            ",".join(sorted(stream.capabilities)).encode(),
+        )
         for stream in streams
     ]
 

@@ -7,17 +7,19 @@ would be accepted.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress, islice
 from operator import not_
 from typing import Any, Final
 
+import numpy as np
+
 from fingerv7.core.columns import Catalog, Columns
 from fingerv7.core.model import Stream
-from fingerv7.core.portion import DoubtfulError, Judge, Rows, examine
+from fingerv7.core.portion import INACTIVE, DoubtfulError, Judge, Values, examine, turn
 from fingerv7.core.row import FETCH_LIMIT, STREAM_LIMIT, BadRowError, is_active, printable_id, read_stream
-from fingerv7.core.size import Ints, stream_size
+from fingerv7.core.size import Bools, Ints, stream_size
 
 __all__ = [
     "FETCH_LIMIT",
@@ -29,7 +31,7 @@ __all__ = [
     "stream_size",
 ]
 
-_PORTION: Final = 500
+_PORTION: Final = 1000
 """Rows that are judged at once: a millisecond, and their texts fit into the processor's cache."""
 _DUPLICATE: Final = "another row with this id is served; ids have to be unique among active rows"
 
@@ -94,7 +96,21 @@ class CatalogReader:
         """Text may come as str or as the bytes that the database holds; those have to be UTF-8."""
         waiting = iter(rows)
         while portion := list(islice(waiting, _PORTION)):
-            self._add(portion)
+            try:
+                self._add(*turn(portion))
+            except DoubtfulError:
+                for row in portion:
+                    self._add_one(row)
+
+    def add_values(self, names: Sequence[str], rows: Values) -> None:
+        """As `add`, rows as the values of these columns; each column's are of one type or None, as in a database."""
+        for start in range(0, len(rows), _PORTION):
+            portion = rows[start : start + _PORTION]
+            try:
+                self._add(names, portion)
+            except DoubtfulError:
+                for row in portion:
+                    self._add_one(dict(zip(names, row, strict=True)))
 
     def snapshot(self, identity: str) -> Snapshot:
         """Complete the reading, and be ready for the next."""
@@ -118,25 +134,21 @@ class CatalogReader:
 
     # --- rows ---------------------------------------------------------------------------------------------
 
-    def _add(self, rows: Rows) -> None:
-        """All at once, and one by one what is not certain."""
-        try:
-            active = self._judge.active(rows)
-            columns = self._judge.columns(active)
-        except DoubtfulError:
-            for row in rows:
-                self._add_one(row)
-            return
-        self._inactive += len(rows) - len(active)
+    def _add(self, names: Sequence[str], rows: Values) -> None:
+        """All at once, and one by one what is not certain. Raises DoubtfulError, with nothing done."""
+        columns = self._judge.columns(names, rows)
+        if INACTIVE in columns.demands:
+            active = np.array([demand is not INACTIVE for demand in columns.demands], np.bool_)
+            columns, rows = columns.only(active), list(compress(rows, active))
+            self._inactive += len(active) - len(rows)
         if self._is_same(columns):
             return
         sizes, good = examine(columns)
         certain = columns.only(good)
         if not self._is_same(certain):
-            good[good] = self._build().lacks(certain.ids)
-            self._extend(columns.only(good), sizes[good])
-        for row in compress(active, ~good):
-            self._add_one(row)
+            good[good] = self._extend(certain, sizes[good])
+        for row in compress(rows, ~good):
+            self._add_one(dict(zip(names, row, strict=True)))
 
     def _add_one(self, row: Mapping[str, Any]) -> None:
         try:
@@ -150,13 +162,18 @@ class CatalogReader:
 
     # --- good rows ----------------------------------------------------------------------------------------
 
-    def _extend(self, rows: Columns, sizes: Ints) -> None:
+    def _extend(self, rows: Columns, sizes: Ints) -> Bools:
+        """Serve those whose ids are not served yet; says which those are."""
+        catalog = self._build()
+        new = catalog.claim(rows.ids)
+        rows = rows.only(new)
         made: list[Stream | None] = [None] * len(rows.ids)
         if self._last:
             known = self._last.has(rows)
             made = self._last.made(rows.ids, known)
             self._differing.update(compress(rows.ids, map(not_, known)))
-        self._build().extend(rows, sizes, made)
+        catalog.extend(rows, sizes[new], made)
+        return new
 
     def _serve(self, stream: Stream, row: Columns) -> None:
         if self._place(stream.id) is not None:

@@ -98,6 +98,11 @@ class Catalog(Mapping[str, Stream]):
     def keys(self) -> KeysView[str]:
         return self.places.keys()
 
+    def urls(self, ids: Iterable[str]) -> list[str]:
+        """Of these streams, without making them."""
+        places = map(self.places.__getitem__, ids)
+        return list(map(bytes.decode, map(self.columns.urls.__getitem__, places)))
+
     def _make(self, place: int) -> Stream:
         columns = self.columns
         demand = columns.demands[place]
@@ -116,7 +121,13 @@ class Catalog(Mapping[str, Stream]):
     @cached_property
     def duplicate_urls(self) -> int:
         """Streams whose URL another stream has as well, but for one."""
-        return len(self) - len(set(self.columns.urls))
+        urls = self.columns.urls
+        hashes = np.fromiter(map(hash, urls), np.int64, len(urls))
+        ordered = np.sort(hashes)
+        # Sorting numbers is faster than making a set of texts, and hardly any text is left to be compared.
+        repeated = np.isin(hashes, ordered[1:][ordered[1:] == ordered[:-1]])
+        alike = list(compress(urls, repeated))
+        return len(alike) - len(set(alike))
 
     # --- for the reader ---------------------------------------------------------------------------------------
 
@@ -129,13 +140,16 @@ class Catalog(Mapping[str, Stream]):
         """The streams that were made already, of the ids that are known."""
         return [self._made[self.places[i]] if here else None for i, here in zip(ids, known, strict=True)]
 
-    def lacks(self, ids: Sequence[str]) -> Bools:
-        """Of each id whether it is neither here nor further before."""
-        before = set(ids)
-        if len(before) == len(ids) and self.places.keys().isdisjoint(before):
+    def claim(self, ids: Sequence[str]) -> Bools:
+        """Reserve the next places for the ids that are neither here nor further before; say which those are."""
+        start = len(self.columns.ids)
+        wanted = list(range(start, start + len(ids)))
+        given = list(map(self.places.setdefault, ids, wanted))
+        if given == wanted:
             return np.ones(len(ids), np.bool_)
-        first = {stream_id: n for n, stream_id in reversed(list(enumerate(ids)))}
-        return np.array([first[i] == n and i not in self.places for n, i in enumerate(ids)], np.bool_)
+        new: Bools = np.array(given) == np.array(wanted)
+        self.places.update(zip(compress(ids, new), count(start)))
+        return new
 
     def first(self, number: int) -> Catalog:
         """A new catalog of the first streams."""
@@ -147,8 +161,7 @@ class Catalog(Mapping[str, Stream]):
         return part
 
     def extend(self, rows: Columns, sizes: Ints, made: Iterable[Stream | None]) -> None:
-        """With ids that are not here yet."""
-        self.places.update(zip(rows.ids, count(len(self))))
+        """With ids that have claimed their places."""
         self.columns.extend(rows)
         self.sizes.frombytes(sizes.astype(np.intc).tobytes())
         self._made.extend(made)

@@ -8,11 +8,11 @@ good for certain, by rules that are nowhere wider than those of `row`; what it c
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from itertools import compress, repeat
-from operator import attrgetter, is_, itemgetter
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from itertools import chain, repeat
+from operator import attrgetter, itemgetter
 from types import NoneType
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
@@ -31,7 +31,8 @@ from fingerv7.core.row import (
 )
 from fingerv7.core.size import ENTRY_SIZE, Bools, Ints, demand_size, metadata_size, text_sizes
 
-Rows = Sequence[Mapping[str, Any]]
+Values = Sequence[Iterable[Any]]
+"""Rows, each as its values, which stand in the same order in all of them."""
 
 T = TypeVar("T")
 
@@ -40,6 +41,13 @@ _URLS: Final = re.compile(
 )
 """Plain URLs, one a line. That none of them has more than one line is found out elsewhere."""
 _INTEGERS: Final = range(-(1 << 63), 1 << 63)
+_CONTROL: Final = re.compile(rb"[\x00-\x1f]")
+_DEMAND: Final = (("active", None), ("status", ABSENT), ("weight", None), ("location", None), ("capabilities", None))
+"""Columns that make a demand, and what they say when they are absent."""
+_COMPARABLE: Final = {"active": {NoneType, bool, int, str, bytes}, "weight": {NoneType, int, str, bytes}}
+"""Types whose equal values say the same: a float would pass for the number, and as a weight True for 1."""
+INACTIVE: Final = Demand(0, "", frozenset(), 0)
+"""Of rows that are not active."""
 _BAD_DEMAND: Final = Demand(0, "", frozenset(), STREAM_LIMIT + 1)
 _BAD_DETAILS: Final = Details({}, STREAM_LIMIT + 1)
 """Larger than any stream may be, so that no row with one of them is certain."""
@@ -49,153 +57,151 @@ class DoubtfulError(Exception):
     """Nothing is certain about these rows."""
 
 
-class Known(Generic[T]):
+class Known(dict[Hashable, T]):
     """Values that repeat from row to row and from reading to reading, each judged once.
 
     What the last complete reading met is believed, and forgotten when the next one does not meet it.
     """
 
     def __init__(self, judge: Callable[[Any], T]) -> None:
+        super().__init__()
         self._judge = judge
         self._before: dict[Hashable, T] = {}
-        self._met: dict[Hashable, T] = {}
 
-    def all(self, values: Sequence[Hashable]) -> list[T]:
-        """Raises what the judge raises, and TypeError for what cannot be a key."""
-        try:
-            return list(map(self._met.__getitem__, values))
-        except KeyError:
-            for value in set(values).difference(self._met):
-                known = self._before.get(value)
-                self._met[value] = self._judge(value) if known is None else known
-            return list(map(self._met.__getitem__, values))
+    def __missing__(self, value: Hashable) -> T:
+        """Raises what the judge raises."""
+        known = self._before.get(value)
+        if known is None:
+            known = self._judge(value)
+        self[value] = known
+        return known
 
     def begin(self) -> None:
-        self._met = {}
+        self.clear()
 
     def finish(self) -> None:
-        self._before = self._met
+        self._before = dict(self)
 
 
 class Judge:
     """Judges the portions of one reading after the other."""
 
     def __init__(self) -> None:
-        self._active = Known(_says_active)
         self._demands = Known(_read_demand)
         self._details = Known(_read_details)
 
     def begin(self) -> None:
         """A reading begins, whatever became of the last one."""
-        for known in self._all:
-            known.begin()
+        self._demands.begin()
+        self._details.begin()
 
     def finish(self) -> None:
         """The reading is complete."""
-        for known in self._all:
-            known.finish()
+        self._demands.finish()
+        self._details.finish()
 
-    @property
-    def _all(self) -> tuple[Known[Any], ...]:
-        return self._active, self._demands, self._details
-
-    def active(self, rows: Rows) -> Rows:
-        """Those that are active. Raises DoubtfulError."""
+    def columns(self, names: Sequence[str], rows: Values) -> Columns:
+        """Rows as columns, of which nothing is certain yet but which are `INACTIVE`. Raises DoubtfulError."""
+        values = list(chain.from_iterable(rows))
+        column = {name: values[number :: len(names)] for number, name in enumerate(names)}
+        nothing = [None] * len(rows)
+        demands = zip(*(column.get(name) or repeat(absent, len(rows)) for name, absent in _DEMAND), strict=True)
         try:
-            column = list(map(itemgetter("active"), rows))
-            if "status" not in rows[0] and all(map(is_, column, repeat(True))):
-                return rows
-            statuses = (row.get("status", ABSENT) for row in rows)
-            return list(compress(rows, self._active.all(list(zip(map(type, column), column, statuses, strict=True)))))
-        except (BadRowError, KeyError, TypeError) as error:
-            raise DoubtfulError from error
-
-    def columns(self, rows: Rows) -> Columns:
-        """Active rows as columns, of which nothing is certain yet. Raises DoubtfulError."""
-        if not rows:
-            return Columns()
-        names = list(rows[0].keys())
-        if len(names) < 2 or set(map(len, rows)) != {len(names)}:
-            raise DoubtfulError
-        try:
-            column = dict(zip(names, zip(*map(itemgetter(*names), rows), strict=True), strict=True))
-            nothing = (None,) * len(rows)
-            weights = column.get("weight", nothing)
-            if not set(map(type, weights)) <= {NoneType, int, str, bytes}:
-                raise DoubtfulError  # True would pass for 1
-            demands = zip(weights, column.get("location", nothing), column.get("capabilities", nothing), strict=True)
             return Columns(
                 _ids(column.get("id", nothing)),
                 _texts(column.get("url", nothing)),
                 _texts(column.get("name", nothing)),
-                self._demands.all(list(demands)),
-                self._details.all(column.get("metadata", nothing)),
+                list(map(self._demands.__getitem__, demands)),
+                list(map(self._details.__getitem__, column.get("metadata", nothing))),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (TypeError, ValueError) as error:
             raise DoubtfulError from error
 
     def one(self, row: Mapping[str, Any], stream: Stream) -> Columns:
         """A single good row, equal to what it would be among others."""
-        demand: tuple[Any, ...] = tuple(map(row.get, ("weight", "location", "capabilities")))
-        metadata = row.get("metadata")
+        demand, metadata = tuple(row.get(name, absent) for name, absent in _DEMAND), row.get("metadata")
         return Columns(
             [stream.id],
             [stream.url.encode()],
             [stream.name.encode()],
-            self._demands.all([demand if _is_key(demand) else (stream.weight, stream.location, stream.capabilities)]),
-            self._details.all([metadata]) if _is_key(metadata) else [_read_details(metadata)],
+            [
+                self._demands[
+                    demand if _is_key(demand) else (True, ABSENT, stream.weight, stream.location, stream.capabilities)
+                ]
+            ],
+            [self._details[metadata] if _is_key(metadata) else _read_details(metadata)],
         )
+
+
+def turn(rows: Sequence[Mapping[str, Any]]) -> tuple[Sequence[str], Values]:
+    """Names, and values in their order. Raises DoubtfulError where rows differ in names, or in more than values."""
+    names = list(rows[0].keys())
+    if len(names) < 2 or set(map(len, rows)) != {len(names)}:
+        raise DoubtfulError
+    try:
+        values = list(map(itemgetter(*names), rows))
+    except KeyError as error:
+        raise DoubtfulError from error
+    for name, types in _COMPARABLE.items():
+        if name in names and not set(map(type, map(itemgetter(names.index(name)), values))) <= types:
+            raise DoubtfulError
+    return names, values
 
 
 def examine(columns: Columns) -> tuple[Ints, Bools]:
     """Bytes that each stream takes in an assignment, and which of the rows are good for certain."""
-    ids = list(map(str.encode, columns.ids))
-    sizes = ENTRY_SIZE + _sizes(columns.demands) + _sizes(columns.details)
-    good = np.ones(len(ids), bool)
-    for texts in (ids, columns.urls, columns.names):
-        joined = b" ".join(texts)
-        good &= _check(_is_printable, texts, joined)
-        sizes += text_sizes(texts, joined)
-    good &= np.array(list(map(len, ids))) <= ID_LIMIT
-    good &= _check(_is_id, ids, b" ".join(ids))
-    good &= _check(_URLS.fullmatch, columns.urls, b"\n".join(columns.urls))
-    return sizes, good & (sizes <= STREAM_LIMIT)
+    number = len(columns.ids)
+    ids, urls, names = "\n".join(columns.ids).encode(), b"\n".join(columns.urls), b"\n".join(columns.names)
+    joined = b"\n".join((ids, urls, names, b""))
+    ends = np.flatnonzero(np.frombuffer(joined, np.uint8) < 0x20)
+    if len(ends) != 3 * number or not all(map(_is_printable, (ids, urls, names))):
+        return _examine_printable(columns)
+    of_texts = text_sizes(joined, ends).reshape(3, number)
+    sizes = ENTRY_SIZE + of_texts.sum(0)
+    for column in (columns.demands, columns.details):
+        sizes += np.fromiter(map(_SIZE, column), np.int64, number)
+    good = (sizes <= STREAM_LIMIT) & (of_texts[0] <= ID_LIMIT) & (of_texts[0] > 0)
+    if b" " in ids:
+        good &= np.array([text == text.strip() for text in columns.ids], np.bool_)
+    if not _URLS.fullmatch(urls):
+        good &= np.array([bool(_URLS.fullmatch(url)) for url in columns.urls], np.bool_)
+    return sizes, good
+
+
+_SIZE: Final = attrgetter("size")
 
 
 # --- texts ------------------------------------------------------------------------------------------------
 
 
-def _check(is_good: Callable[[bytes], object], texts: Sequence[bytes], joined: bytes) -> Bools | np.bool_:
-    """Which of the texts are good; all of them where that can be said of all together."""
-    return np.True_ if is_good(joined) else np.array([bool(is_good(text)) for text in texts], bool)
+def _examine_printable(columns: Columns) -> tuple[Ints, Bools]:
+    """As `examine`, without the rows that have something unprintable in a text."""
+    texts = zip(map(str.encode, columns.ids), columns.urls, columns.names, strict=True)
+    good = np.array([all(map(_is_printable, row)) and not _CONTROL.search(b"".join(row)) for row in texts], np.bool_)
+    sizes = np.zeros(len(good), np.int64)
+    if good.any():
+        sizes[good], good[good] = examine(columns.only(good))
+    return sizes, good
 
 
-def _is_printable(text: bytes) -> bool:
-    view = np.frombuffer(text, np.uint8)
-    if not len(view) or (view.min() >= 0x20 and view.max() < 0x7F):
-        return True
+def _is_printable(lines: bytes) -> bool:
+    """Of ASCII, whoever calls has looked for what comes before the space."""
+    if lines.isascii():
+        return b"\x7f" not in lines
     try:
-        return text.decode().isprintable()
+        return lines.decode().replace("\n", "").isprintable()
     except UnicodeDecodeError:
         return False
-
-
-def _is_id(text: bytes) -> bool:
-    """No id is empty, nor begins or ends with a space."""
-    return b"  " not in b" " + text + b" "
 
 
 # --- columns ----------------------------------------------------------------------------------------------
 
 
-def _says_active(key: tuple[type, object, object]) -> bool:
-    _, active, status = key
-    return says_active(active, status)
-
-
-def _read_demand(key: tuple[object, object, object]) -> Demand:
+def _read_demand(key: tuple[Any, ...]) -> Demand:
     try:
-        weight, location, capabilities = read_weight(key[0]), read_location(key[1]), read_capabilities(key[2])
+        if not says_active(*key[:2]):
+            return INACTIVE
+        weight, location, capabilities = read_weight(key[2]), read_location(key[3]), read_capabilities(key[4])
     except BadRowError:
         return _BAD_DEMAND
     return Demand(weight, location, capabilities, demand_size(weight, location, capabilities))
@@ -217,27 +223,25 @@ def _is_key(value: object) -> bool:
     return True
 
 
-def _ids(column: Sequence[Any]) -> list[str]:
+def _ids(column: list[Any]) -> list[str]:
     types = set(map(type, column))
     if int in types and types <= {int, NoneType}:
         numbers = [number for number in column if number is not None]
         if min(numbers) not in _INTEGERS or max(numbers) not in _INTEGERS:
             raise DoubtfulError
         return ["" if number is None else str(number) for number in column]
-    return list(map(bytes.decode, _texts(column)))
+    texts = _texts(column)
+    ids = b"\n".join(texts).decode().split("\n")
+    return ids if len(ids) == len(texts) else list(map(bytes.decode, texts))
 
 
-def _texts(column: Sequence[Any]) -> list[bytes]:
+def _texts(column: list[Any]) -> list[bytes]:
     """As UTF-8, which is not looked at; NULL is an empty text."""
     types = set(map(type, column))
     if types == {bytes}:
-        return list(column)
+        return column
     if types <= {bytes, NoneType}:
         return [text or b"" for text in column]
     if types <= {str, NoneType}:
         return [(text or "").encode() for text in column]
     raise DoubtfulError
-
-
-def _sizes(column: Sequence[Demand | Details]) -> Ints:
-    return np.fromiter(map(attrgetter("size"), column), np.int64, len(column))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from decimal import Decimal
 from itertools import compress
+from types import NoneType
 from typing import Any
 from uuid import UUID
 
@@ -11,12 +13,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from fingerv7.core.catalog import CatalogReader, Quarantined, read_rows
+from fingerv7.core.catalog import CatalogReader, Quarantined, Snapshot, read_rows
 from fingerv7.core.model import Stream
 from fingerv7.core.planner import StreamTable
 from fingerv7.core.row import BadRowError, is_active, printable_id, read_stream
 
 Row = dict[str, Any]
+
+# A long run: CATALOG_EXAMPLES=10000 pytest --timeout=0.
+law = settings(deadline=None, max_examples=int(os.environ.get("CATALOG_EXAMPLES", "100")))
 
 TEXTS = (
     "",
@@ -144,9 +149,25 @@ def one_by_one(rows: list[Row]) -> tuple[dict[str, Stream], list[Quarantined], i
     return served, sorted(bad, key=lambda q: (q.id, q.reason, q.message)), inactive
 
 
+def as_from_a_database(rows: list[Row]) -> list[Row]:
+    """Those that one table can hold: with the same columns, in each of which every value has the same type."""
+    kept: list[Row] = []
+    types: dict[str, type] = dict.fromkeys((rows or [{}])[0], NoneType)
+    for row in rows:
+        if row.keys() == types.keys() and all(
+            value is None or types[name] in (NoneType, type(value)) for name, value in row.items()
+        ):
+            kept.append(row)
+            types |= {name: type(value) for name, value in row.items() if value is not None}
+    return kept
+
+
 def agree(reader: CatalogReader, rows: list[Row]) -> None:
     reader.add(rows)
-    snapshot = reader.snapshot("db")
+    compare(reader.snapshot("db"), rows)
+
+
+def compare(snapshot: Snapshot, rows: list[Row]) -> None:
     streams, bad, inactive = one_by_one(rows)
     assert dict(snapshot.streams) == streams
     assert {i: stream.size for i, stream in snapshot.streams.items()} == {i: s.size for i, s in streams.items()}
@@ -161,7 +182,7 @@ def agree(reader: CatalogReader, rows: list[Row]) -> None:
         assert getattr(by_columns, column).tolist() == getattr(by_streams, column).tolist()
 
 
-@settings(deadline=None)
+@law
 @given(tables())
 @example(table(id=[b"\xc3", b"\xa9"]))
 @example(table(id=["", " ", None]))
@@ -176,7 +197,18 @@ def test_many_rows_are_judged_as_each_of_them_alone(rows: list[Row]) -> None:
     agree(CatalogReader(), rows)
 
 
-@settings(deadline=None)
+@law
+@given(tables())
+def test_so_are_values_of_columns(rows: list[Row]) -> None:
+    rows = as_from_a_database(rows)
+    names = list(rows[0]) if rows else []
+    reader = CatalogReader()
+    for _ in range(2):
+        reader.add_values(names, [tuple(row[name] for name in names) for row in rows])
+        compare(reader.snapshot("db"), rows)
+
+
+@law
 @given(tables(), st.data())
 def test_a_table_that_was_read_before_is_judged_as_for_the_first_time(rows: list[Row], data: st.DataObject) -> None:
     reader = CatalogReader()

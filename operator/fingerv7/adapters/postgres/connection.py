@@ -20,7 +20,6 @@ from fingerv7.adapters.postgres.secret import Target
 from fingerv7.adapters.postgres.spec import SourceSpec
 from fingerv7.adapters.postgres.table import find_table, row_decoder, select_statement
 from fingerv7.core.catalog import CatalogReader, Snapshot
-from fingerv7.core.model import Stream
 
 if TYPE_CHECKING:
     import ssl
@@ -55,7 +54,6 @@ class SourceConnection:
         self._target = target
         self._spec = spec
         self._database = ""
-        self._unfolded: Mapping[str, Stream] | None = None
 
     @property
     def lost(self) -> bool:
@@ -115,23 +113,15 @@ class SourceConnection:
                     Reason.INVALID_DATA,
                     f"{self._spec.table} has more than {_MAX_ROWS} rows; name a view that selects the streams",
                 )
-            mappings = cast("list[Mapping[str, Any]]", rows)  # a Record is one in all but name
-            reader.add(map(decode, mappings) if decode else mappings)
+            if decode:
+                reader.add(map(decode, cast("list[Mapping[str, Any]]", rows)))  # a Record is one in all but name
+            else:
+                reader.add_values(list(rows[0].keys()), rows)
         await transaction.commit()
         if not self.exclusive:
             key = _lock_key(self._database, table.schema, table.name)
             self.exclusive = bool(await self._connection.fetchval(_LOCK, key))
-        snapshot = reader.snapshot(f"{self._database}/{table.schema}.{table.name}")
-        await self._unfold(snapshot.streams)
-        return snapshot
-
-    async def _unfold(self, streams: Mapping[str, Stream]) -> None:
-        """The streams are made when they are asked for; ask now, because the brake will ask for all at once."""
-        if streams is not self._unfolded:
-            for number, _ in enumerate(streams.values(), 1):
-                if number % _CHUNK_ROWS == 0:
-                    await asyncio.sleep(0)
-            self._unfolded = streams
+        return reader.snapshot(f"{self._database}/{table.schema}.{table.name}")
 
     async def _identify(self) -> str:
         """`<system identifier>/<database>:<oid>`: it survives a fail-over, and no other database has it."""
