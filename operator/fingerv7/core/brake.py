@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
 from fingerv7.contract import CONFIRM_SOURCE
 from fingerv7.core.catalog import Snapshot
+from fingerv7.core.columns import Catalog
 from fingerv7.core.model import Stream
 
 UNCHANGED: Final = "Unchanged"
@@ -79,9 +80,8 @@ def judge(
     in_force = previous if state.started else held
     # Held and not in force: its end is accepted already and only not published yet.
     baseline = held.keys() & in_force.keys()
-    ids = baseline | (state.affected & in_force.keys())
-    vanished = {i for i in ids if i not in snapshot.streams}
-    changed = {i for i in ids - vanished if snapshot.streams[i].url != in_force[i].url}
+    ids = baseline | (state.affected & in_force.keys()) if state.affected else baseline
+    vanished, changed = _compare(in_force, snapshot.streams, ids)
     accepted = state.identity or held_identity
     swapped = bool(ids) and bool(accepted) and accepted != snapshot.identity
     affected = vanished | changed
@@ -123,6 +123,21 @@ def judge(
             spent=state.spent,
         ),
     )
+
+
+def _compare(before: Mapping[str, Stream], now: Mapping[str, Stream], ids: set[str]) -> tuple[set[str], set[str]]:
+    """Which of the ids, all of them in `before`, have vanished, and which have another URL."""
+    if now is before:
+        return set(), set()
+    present = now.keys()
+    vanished = {i for i in ids if i not in present}
+    left = list(ids - vanished)
+    urls = zip(left, _urls(before, left), _urls(now, left), strict=True)
+    return vanished, {stream_id for stream_id, old, new in urls if old != new}
+
+
+def _urls(streams: Mapping[str, Stream], ids: Sequence[str]) -> list[str]:
+    return streams.urls(ids) if isinstance(streams, Catalog) else [streams[i].url for i in ids]
 
 
 def _digest(snapshot: Snapshot, vanished: Iterable[str], changed: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fingerv7.core.brake import BrakeState, Verdict, judge
-from fingerv7.core.catalog import Snapshot
+from fingerv7.core.catalog import Snapshot, read_rows
 from fingerv7.core.model import Stream
 
 
@@ -49,6 +49,12 @@ class Pool:
         if apply:
             self.held = dict(verdict.catalog)
         return verdict
+
+
+def table(ids: Iterable[object], *, at: str = "radio") -> Mapping[str, Stream]:
+    """As `streams`, read from rows of a database."""
+    rows = [{"id": str(i), "url": f"http://{at}.example/{i}", "active": True} for i in ids]
+    return read_rows(rows, identity="db").streams
 
 
 def running(count: int = 100, **settings: Any) -> Pool:
@@ -108,6 +114,13 @@ class TestHolding:
         assert verdict.held
         assert "60 of 100 assigned streams (60 %)" in verdict.message
         assert "30 vanished, 30 changed" in verdict.message
+
+    def test_readings_of_a_table_are_compared_alike(self) -> None:
+        pool = Pool()
+        pool.poll(table(range(100)))
+        assert not pool.poll(table(range(100))).held
+        assert "0 vanished, 100 changed" in pool.poll(table(range(100), at="other")).message
+        assert "60 vanished, 0 changed" in pool.poll(table(range(40))).message
 
     def test_what_is_in_force_stays_as_it_is_and_new_rows_are_served(self) -> None:
         pool = running()
