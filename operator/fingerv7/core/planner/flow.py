@@ -8,6 +8,7 @@ evens out the loads. What is poured here has no names yet, so that moving it cos
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from itertools import pairwise
 
@@ -36,12 +37,17 @@ class Flow:
         kinds = where.nonzero()[0]
         if not len(kinds):
             return amount
+        if len(kinds) == 1:
+            k = int(kinds[0])
+            poured = max(0.0, min(amount, float(self.room[k]), math.inf if limit is None else float(limit[k])))
+            self.shift(block, k, poured)
+            return amount - poured
         room = self.room[kinds]
         if limit is not None:
             room = np.minimum(room, np.maximum(limit[kinds], 0.0))
-        poured = level(amount, self.used[kinds], room, self.width[kinds])
-        self.shift(block, kinds, poured)
-        return max(0.0, amount - float(poured.sum()))
+        shares = level(amount, self.used[kinds], room, self.width[kinds])
+        self.shift(block, kinds, shares)
+        return max(0.0, amount - float(shares.sum()))
 
     def shift(self, block: int, kinds: Ints | int, amount: Floats | float) -> None:
         """Add to (or, where negative, take from) what the block has in these kinds."""

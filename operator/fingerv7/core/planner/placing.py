@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fingerv7.core.planner.arrays import Codes, Floats, Ints, code_type, counts, joined, ranks, sums
+from fingerv7.core.planner.arrays import Bools, Codes, Floats, Ints, code_type, counts, joined, ranks, sums
 from fingerv7.core.planner.fleet import Fleet
 from fingerv7.core.planner.flow import Flow, scarce_first
 from fingerv7.core.planner.model import Strategy
@@ -127,10 +127,12 @@ def _pour_all(fleet: Fleet, flow: Flow, order: list[int], demand: Floats, home: 
     """(B,) what found no room."""
     p = fleet.problem
     lacking: Floats = np.zeros(p.blocks)
+    near = fleet.may_take & p.at_home
+    has_home: Bools = np.any(near, axis=1)
     for b in order:
         lacking[b] = demand[b]
-        if p.located[b]:
-            lacking[b] = flow.pour(b, demand[b], fleet.may_take[b] & p.at_home[b], home - flow.used)
+        if has_home[b]:
+            lacking[b] = flow.pour(b, demand[b], near[b], home - flow.used)
     for b in order:
         if lacking[b] > 0:
             lacking[b] = flow.pour(b, lacking[b], fleet.may_take[b])

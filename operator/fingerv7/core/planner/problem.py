@@ -50,10 +50,8 @@ class Problem:
     """(J,) descending."""
     bytes_bind: bool
     """Whether bytes can be what an assignment lacks; otherwise nobody counts them."""
-    located: Bools
-    """(B,) whether the streams belong to a location,"""
     stays_home: Bools
-    """(B,) and the strategy wants them there, where there are workers that may take them."""
+    """(B,) whether the strategy wants them at their own location, and workers there may take them."""
     may_take: Bools
     """(B, K) whether such a worker may be given such a stream."""
     may_keep: Bools
@@ -144,7 +142,11 @@ def pose(
     # The capability sets of workers that may be given something new, the policy's exclusions apart.
     offered = frozenset(w.capabilities for w in workers if w.eligible and w.keeps)
     may_take, may_keep, at_home, why_not = _suitability(table, blocks, kinds, names, offered)
-    stays_home = np.zeros(len(blocks), bool)
+    first, same = _alike(may_take, may_keep, at_home, why_not)
+    if len(first) < len(blocks):
+        may_take, may_keep, at_home = may_take[first], may_keep[first], at_home[first]
+        why_not, block_of = [why_not[b] for b in first], same[block_of]
+    stays_home = np.zeros(len(first), bool)
     if policy.strategy is Strategy.Location:
         stays_home[:] = (may_take & at_home).any(axis=1)
     return Problem(
@@ -154,13 +156,12 @@ def pose(
         policy=policy,
         owner=owner,
         former=current,
-        stream_class=(table.rank * len(blocks) + block_of).astype(code_type(len(table.weights) * len(blocks))),
-        block=block_of.astype(code_type(len(blocks))),
+        stream_class=(table.rank * len(first) + block_of).astype(code_type(len(table.weights) * len(first))),
+        block=block_of.astype(code_type(len(first))),
         weight=table.weights[table.rank],
         sizes=table.sizes,
         weights=table.weights,
         bytes_bind=bytes_bind,
-        located=np.array([bool(table.traits[block.trait].location) for block in blocks], bool),
         stays_home=stays_home,
         may_take=may_take,
         may_keep=may_keep,
@@ -270,3 +271,14 @@ def _suitability(
         else:
             why_not.append(UnplacedReason.NoCapableWorker)
     return may_take, may_keep, at_home, why_not
+
+
+def _alike(
+    may_take: Bools, may_keep: Bools, at_home: Bools, why_not: Sequence[UnplacedReason]
+) -> tuple[list[int], Codes]:
+    """The first of all blocks that this fleet can do the same with, and for each block which of these it is."""
+    rows = [row.tobytes() for row in np.concatenate((may_take, may_keep, at_home), axis=1)]
+    code: dict[tuple[bytes, UnplacedReason], int] = {}
+    same = [code.setdefault(key, len(code)) for key in zip(rows, why_not, strict=True)]
+    first = {c: b for b, c in reversed(list(enumerate(same)))}
+    return [first[c] for c in range(len(code))], np.array(same, code_type(len(code)))
