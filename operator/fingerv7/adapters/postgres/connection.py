@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from asyncpg import Connection, Record
 
-_CHUNK_ROWS: Final = 500
+_CHUNK_ROWS: Final = 1000
 """Rows judged between two turns of the event loop: a few milliseconds."""
 _MAX_ROWS: Final = 1_000_000
 """More is no list of streams but a wrong table, and would not fit into the operator's memory."""
