@@ -98,10 +98,9 @@ class Catalog(Mapping[str, Stream]):
     def keys(self) -> KeysView[str]:
         return self.places.keys()
 
-    def urls(self, ids: Iterable[str]) -> list[str]:
-        """Of these streams, without making them."""
-        places = map(self.places.__getitem__, ids)
-        return list(map(bytes.decode, map(self.columns.urls.__getitem__, places)))
+    def urls(self, ids: Iterable[str]) -> list[bytes]:
+        """Of these streams, without making them; as UTF-8."""
+        return list(map(self.columns.urls.__getitem__, map(self.places.__getitem__, ids)))
 
     def _make(self, place: int) -> Stream:
         columns = self.columns
