@@ -42,14 +42,12 @@ class SimKube:
         self._request_timeout_s = request_timeout_s
         self._watch_stall_s = watch_stall_s
         self._rng = link.server.rng.random
-        self.stale_s = 0.0
-        """How far a cache lags behind from which a read with a resourceVersion is answered."""
 
     async def get(self, path: str, *, params: Params | None = None, timeout_s: float | None = None) -> Json:
         plural, name, _ = parse_path(path)
         assert name
         if params and "resourceVersion" in params:
-            at = self._link.server.loop.now - self.stale_s
+            at = self._link.stalled_at or self._link.server.loop.now
             return await self._ask(lambda: self._store.get_as_of(plural, name, at), timeout_s)
         return await self._ask(lambda: self._store.get(plural, name), timeout_s)
 
@@ -60,6 +58,9 @@ class SimKube:
 
     async def version(self, path: str, *, params: Params | None = None) -> int:
         return await self._ask(lambda: self._store.revision, None)
+
+    async def present_version(self, path: str, *, params: Params | None = None) -> int:
+        return int(await self._ask(lambda: self._store.revision, None))
 
     async def create(self, path: str, body: Json) -> Json:
         plural, _, _ = parse_path(path)

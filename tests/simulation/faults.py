@@ -149,10 +149,17 @@ def _machine_rebooted(world: World, rng: random.Random) -> Script:
 
 @_kind("worker hangs", 2)
 def _worker_hangs(world: World, rng: random.Random) -> Script:
-    worker = _pod(world, rng).worker
+    """Often it is to stop something meanwhile."""
+    pod = _pod(world, rng)
+    worker, drains = pod.worker, rng.random() < 0.6
     if worker:
         worker.hung = True
+    yield rng.random() * world.scale.takeover_s / 2
+    if drains:
+        _edit(world, "fingerworkers", pod.name, {"spec": {"drain": True}})
     yield 2 * _long(world, rng)
+    if drains:
+        _edit(world, "fingerworkers", pod.name, {"spec": {"drain": None}})
     if worker:
         worker.hung = False
         worker.look_soon()
@@ -196,7 +203,7 @@ def _partition(world: World, rng: random.Random) -> Script:
 def _watch_stalled(world: World, rng: random.Random) -> Script:
     link = _any_link(world, rng)
     if link:
-        link.stalled = True
+        link.stall()
         yield _long(world, rng)
         link.heal()
 
@@ -205,9 +212,7 @@ def _watch_stalled(world: World, rng: random.Random) -> Script:
 def _lease_watch_stalled(world: World, rng: random.Random) -> Script:
     link = _replica(world, rng).link
     if link:
-        for watch in link.watches:
-            if watch.plural == "leases":
-                watch.stall()
+        link.stall("leases")
         yield _long(world, rng)
         link.heal()
 
@@ -252,6 +257,90 @@ def _wall_jumps(world: World, rng: random.Random) -> Script:
     clock.wall_offset += jump
     yield _long(world, rng)
     clock.wall_offset -= jump
+
+
+# --- what has to come together ----------------------------------------------------------------------------
+
+
+@_kind("writes on the way", 7)
+def _writes_on_the_way(world: World, rng: random.Random) -> Script:
+    """The leader's writes are slow just when there is much to write, its mind changes, and it may die meanwhile."""
+    replica, t_s = _replica(world, rng), world.scale.takeover_s
+    link = replica.link
+    if not link:
+        return
+    if rng.random() < 0.7:
+        link.slow_writes_s = t_s * rng.choice((0.2, 0.8, 2.0))
+    if rng.random() < 0.4:
+        link.stall(rng.choice(("", "fingerworkers")))
+    names = list(world.pods)
+    first, second = rng.sample(names, 2)
+    undrain = []
+    for name, pause in ((first, 0.3), (second, 0.6)):
+        what = rng.choice(("drain", "rows", "kill", "nothing"))
+        if what == "drain":
+            _edit(world, "fingerworkers", name, {"spec": {"drain": True}})
+            undrain.append(name)
+        elif what == "rows":
+            for _ in range(3):
+                world.add_row()
+        elif what == "kill":
+            world.pods[name].crash_worker()
+            world.pods[name].crash_sidecar()
+        yield pause * t_s * rng.random()
+    what = rng.choice(("kill", "freeze", "cut off", "nothing"))
+    process = replica.process
+    if what == "kill":
+        replica.crash()
+    elif what == "freeze" and process:
+        process.pause()
+    elif what == "cut off":
+        link.up_blocked = link.down_blocked = True
+    yield _long(world, rng)
+    if process:
+        process.resume()
+    link.heal()
+    for name in undrain:
+        _edit(world, "fingerworkers", name, {"spec": {"drain": None}})
+
+
+@_kind("FingerWorker recreated unseen", 3)
+def _recreated_unseen(world: World, rng: random.Random) -> Script:
+    """By force, while the watch of its sidecar stands still, and the leader that saw it may be gone."""
+    pod, leader, t_s = _pod(world, rng), world.leader, world.scale.takeover_s
+    link = pod.link
+    if not link:
+        return
+    link.stall()
+    yield 0.2 * rng.random()
+    _remove(world, "fingerworkers", pod.name)
+    _edit(world, "fingerworkers", pod.name, {"metadata": {"finalizers": None}})
+    world.ensure_fingerworker(pod.name)
+    if leader and rng.random() < 0.6:
+        yield rng.random() * 0.2
+        leader.crash()
+    yield t_s * rng.uniform(0.5, 2.5)
+    link.heal()
+
+
+@_kind("back at T", 4)
+def _back_at_t(world: World, rng: random.Random) -> Script:
+    """A sidecar is heard again just when the leader decides that it is dead, and the leader's writes are slow."""
+    pod, leader, loop = _pod(world, rng), world.leader, world.loop
+    link, past = pod.link, world.server.store.past.get(("leases", pod.name))
+    if not link or not leader or not leader.link or not past:
+        return
+    link.up_blocked = link.down_blocked = True
+    t_s = world.scale.takeover_s / leader.clock.rate
+    heard = past[-1][0]
+    yield max(0.0, heard + t_s - 0.3 - loop.now)
+    if leader.link:
+        leader.link.slow_writes_s = rng.choice((0.0, 1.0, 2.0))
+    yield max(0.0, heard + t_s + rng.uniform(-0.2, 0.6) - loop.now)
+    link.heal()
+    yield 1.5
+    if leader.link:
+        leader.link.slow_writes_s = 0.0
 
 
 # --- the database -----------------------------------------------------------------------------------------

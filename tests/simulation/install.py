@@ -6,11 +6,12 @@ Constants of policy that are written for a T of 20 s are scaled with T, so that 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from fingerv7.adapters.postgres import source
 from fingerv7.core import takeover
+from fingerv7.runtime.publisher import Publisher
 from fingerv7_sidecar import api as sidecar_api
 
 if TYPE_CHECKING:
@@ -19,32 +20,51 @@ if TYPE_CHECKING:
 _REFERENCE_T_S = 20.0
 
 
-@contextlib.contextmanager
-def installed() -> Iterator[Callable[[World], None]]:
-    """Gives what connects production code to a world; everything is as before afterwards."""
-    undo: list[tuple[Any, str, Any]] = []
+class Hooks:
+    """What was replaced, so that everything is as before afterwards."""
 
-    def put(target: Any, name: str, value: Any) -> None:
-        undo.append((target, name, getattr(target, name)))
+    def __init__(self) -> None:
+        self._undo: list[tuple[Any, str, Any]] = []
+
+    def put(self, target: Any, name: str, value: Any) -> None:
+        """Replace an attribute of a module or class."""
+        self._undo.append((target, name, getattr(target, name)))
         setattr(target, name, value)
 
-    def connect(world: World) -> None:
+    def connect(self, world: World) -> None:
+        """Production code talks to this world from now on."""
         share = world.scale.takeover_s / _REFERENCE_T_S
-        put(source, "open_connection", world.database.open)
+        self.put(source, "open_connection", world.database.open)
         for module, name in (
             (sidecar_api, "_READ_TIMEOUT_S"),
             (sidecar_api, "_SAFETY_READ_S"),
             (sidecar_api, "_WATCH_SILENCE_S"),
             (takeover, "BACKOFF_FIRST_S"),
         ):
-            put(module, name, getattr(module, name) * share)
-        put(sidecar_api, "time", _Time(world))
+            self.put(module, name, getattr(module, name) * share)
+        self.put(sidecar_api, "time", _Time(world))
+        publish = Publisher.publish
 
-    try:
-        yield connect
-    finally:
-        for target, name, value in reversed(undo):
+        async def watched(publisher: Publisher, writes: Any, workers: Any, status: Any) -> Any:
+            writes = list(writes)
+            world.judge.decided(writes)
+            return await publish(publisher, writes, workers, status)
+
+        self.put(Publisher, "publish", watched)
+
+    def undo(self) -> None:
+        for target, name, value in reversed(self._undo):
             setattr(target, name, value)
+
+
+@contextlib.contextmanager
+def installed() -> Iterator[Hooks]:
+    """Everything is as before afterwards."""
+    hooks = Hooks()
+    try:
+        yield hooks
+    finally:
+        hooks.undo()
 
 
 class _Time:

@@ -9,7 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fingerv7.core.handover import Action
+
 if TYPE_CHECKING:
+    from fingerv7.core.handover import Write
+
     from .replica import Replica
     from .store import Commit
     from .worker import Worker
@@ -127,6 +131,18 @@ class Judge:
         if revoking - old and world.tell:
             world.note(world.loop.nature, f"revoked from {name}: {' '.join(sorted(revoking - old_revoking))}")
 
+    def decided(self, writes: list[Write]) -> None:
+        """What an operator is about to write, with its reasons."""
+        if not self.hidden:
+            return
+        for write in writes:
+            for change in write.changes:
+                if change.action is Action.REVOKE and change.reason == "Removed" and change.stream in self.hidden:
+                    self._world.defect(
+                        f"{change.stream} is revoked from {write.worker} for a moment's lack of its row"
+                    )
+                    return
+
     def took_office(self, replica: Replica) -> None:
         world = self._world
         world.counts["terms"] += 1
@@ -141,14 +157,23 @@ class Judge:
         world = self._world
         rows = world.database.rows.keys()
         missing = rows - self.running.keys()
-        if len(missing) > self._suspected():
+        overflow = max(0, len(rows) - self._capacity())
+        if len(missing) > self._suspected() + overflow:
             return f"{len(missing)} streams run on nobody, such as {min(missing)}"
         extra = self.running.keys() - rows
         return f"{min(extra)} runs and is no row" if extra else ""
 
+    def _capacity(self) -> int:
+        return self._world.scale.slots * len(self._world.pods)
+
     def calm(self) -> bool:
-        """Whether nothing is under way, and everybody may get more."""
+        """Whether nothing is under way, everybody may get more, and there is room for all without any one."""
         world = self._world
+        if len(world.database.rows) > self._capacity() - world.scale.slots:
+            return False
+        # A connection that died unnoticed is found out by a safety read, which may take longer than T.
+        if any(pod.link is None or not pod.link.watches for pod in world.pods.values()):
+            return False
         found = world.fingerworkers()
         for name in world.pods:
             status = (found.get(name) or {}).get("status") or {}

@@ -83,6 +83,10 @@ class Link:
         self.down_blocked = False
         self.stalled = False
         """Watches deliver nothing, requests pass."""
+        self.stalled_at = 0.0
+        """Since when the cache behind its watches, and behind reads that do not ask for the newest, stands still."""
+        self.slow_writes_s = 0.0
+        """Writes are on their way for up to so much longer."""
         self.crash_in: int | None = None
         """Die after so many more accepted writes, before their answer."""
         self.on_crash: Callable[[], None] | None = None
@@ -106,10 +110,22 @@ class Link:
         if weather.late and rng.random() < weather.late:
             server.counts["late request"] += 1
             delay += rng.random() * weather.late_s
+        if write and self.slow_writes_s:
+            delay += rng.random() * self.slow_writes_s
         server.loop.at(server.loop.now + delay, server.loop.nature, self._arrive, work, answer, write)
+
+    def stall(self, plural: str = "") -> None:
+        """Watches (of one kind, if any) stop to deliver, because the cache that feeds them stands still."""
+        self.stalled_at = self.server.loop.now
+        if not plural:
+            self.stalled = True
+        for watch in self.watches:
+            if watch.plural == plural:
+                watch.stall()
 
     def heal(self) -> None:
         self.up_blocked = self.down_blocked = self.stalled = False
+        self.stalled_at = self.slow_writes_s = 0.0
         waiting, self._waiting = self._waiting, []
         for work, answer, write in waiting:
             self.server.loop.nature.after(self.server.latency(), self._arrive, work, answer, write)

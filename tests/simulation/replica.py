@@ -149,7 +149,6 @@ class Replica:
             wall=clock.wall,
         )
         api = SimKube(link, request_timeout_s=world.request_timeout_s, watch_stall_s=world.watch_stall_s)
-        api.stale_s = world.cache_lag_s
         self.fleet = fleet = Fleet(api, namespace=None, clock=clocks.monotonic)
         election = self.election = Election(
             api,

@@ -9,8 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from .faults import KINDS, Script
-from .install import installed
-from .world import Scale, World
+from .install import Hooks, installed
+from .world import World
+
+Sabotage = Callable[[World, Hooks], None]
 
 LENGTH = 10
 """A seed lasts at least so many T."""
@@ -69,21 +71,21 @@ def run(
     seed: int,
     *,
     tell: Callable[[str], None] | None = None,
-    scale: Scale | None = None,
-    sabotage: Callable[[World], None] | None = None,
+    clock_spread: float | None = None,
+    sabotage: Sabotage | None = None,
 ) -> Result:
     """Run one seed; the same seed gives the same result."""
     if not tell:
         logging.disable(logging.CRITICAL)
-    with installed() as connect:
-        world = World(seed, scale, tell=tell)
-        connect(world)
+    with installed() as hooks:
+        world = World(seed, tell=tell, clock_spread=clock_spread)
+        hooks.connect(world)
         rng = random.Random(f"faults {seed}")
         driver = Driver(world, rng)
         world.driver = driver
         try:
             if sabotage:
-                sabotage(world)
+                sabotage(world, hooks)
             _run(world, driver, rng)
         finally:
             world.loop.close()

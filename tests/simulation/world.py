@@ -10,7 +10,7 @@ import base64
 import hashlib
 import random
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from fingerv7.contract import FINGERPRINTING, Timing, format_duration
@@ -64,11 +64,15 @@ class Scale:
 
 
 class World:
-    def __init__(self, seed: int, scale: Scale | None = None, *, tell: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self, seed: int, *, tell: Callable[[str], None] | None = None, clock_spread: float | None = None
+    ) -> None:
         self.seed = seed
         self.rng = random.Random(f"world {seed}")
         random.seed(f"processes {seed}")
-        self.scale = scale or Scale.draw(self.rng)
+        self.scale = Scale.draw(self.rng)
+        if clock_spread is not None:
+            self.scale = replace(self.scale, clock_spread=clock_spread)
         self.tell = tell
         self.loop = SimLoop()
         self.loop.executor_delay = lambda: 0.001 + 0.02 * self.rng.random() ** 4
@@ -87,7 +91,6 @@ class World:
         self.request_timeout_s = 0.5 * t_s
         self.watch_stall_s = 2.5 * t_s
         self.server.bookmark_s = t_s
-        self.cache_lag_s = 0.0
         self.barrier_s = 1.0
         self.driver: Driver | None = None
         self.judge = Judge(self)
