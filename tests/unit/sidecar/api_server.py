@@ -37,6 +37,10 @@ class ApiServer:
         self.token = TOKEN
         self.requests: list[tuple[str, str]] = []
         self.lease_bodies: list[dict[str, Any]] = []
+        self.renewed_at: list[tuple[float, dict[str, Any]]] = []
+        """When each Lease write was accepted, on the loop's clock."""
+        self.lease_connections: set[int] = set()
+        """Connections on which something was asked of a Lease."""
         self.refuse: dict[str, int] = {}
         """Method and path prefix → status to answer with instead."""
         self.hang: set[str] = set()
@@ -143,6 +147,8 @@ class ApiServer:
         """Whether the connection is used up."""
         method, target = head.method.decode(), head.target.decode()
         self.requests.append((method, target))
+        if target.startswith(LEASES):
+            self.lease_connections.add(writer.get_extra_info("peername")[1])
         self._touch()
         line = f"{method} {target}"
         if any(line.startswith(prefix) for prefix in self.hang):
@@ -180,6 +186,7 @@ class ApiServer:
         kept["metadata"].setdefault("uid", f"lease-{self.version}")
         self.leases[name] = kept
         self.lease_bodies.append(kept)
+        self.renewed_at.append((asyncio.get_running_loop().time(), kept))
         return (201 if method == "POST" else 200), kept
 
     async def _watch(self, parser: h11.Connection, writer: asyncio.StreamWriter, target: str) -> None:

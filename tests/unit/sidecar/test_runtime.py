@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
+import threading
 import types
 
 import pytest
@@ -128,6 +130,85 @@ async def test_without_an_answer_the_config_is_emptied_at_the_deadline_and_fille
         assert json.loads((it.folder / "assignment.json").read_bytes())["streams"] == []
         api.hang.clear()
         await it.until(lambda: it.sidecar.applied_epoch == 1)
+
+
+# --- the renewal's own way
+
+
+def renewal_times(api) -> list[float]:
+    return [at for at, body in api.renewed_at if body["spec"].get("holderIdentity", "").startswith("pod-a")]
+
+
+async def test_a_request_of_the_lease_ends_after_q_wherever_it_hangs(api, running):
+    """Also in the TLS handshake, as behind a load balancer whose server is gone."""
+    accepted = []
+
+    async def say_nothing(reader, writer):
+        accepted.append(writer)
+        await reader.read()
+
+    deaf = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+    real, api.port = api.port, deaf.sockets[0].getsockname()[1]
+    try:
+        async with running() as it:
+            began = asyncio.get_running_loop().time()
+            await it.until(lambda: "none within 0.4 s" in it.sidecar.holding.reason)
+            assert asyncio.get_running_loop().time() - began < 2 * FAST.request_timeout_ms / 1000
+            await it.until(lambda: it.sidecar.holding.failed >= 3)
+            leases = it.sidecar.holding.failed
+            assert len(accepted) >= leases, "each try has a connection of its own"
+    finally:
+        api.port = real
+        deaf.close()
+        for writer in accepted:
+            writer.transport.abort()
+
+
+async def test_after_a_failure_the_lease_gets_a_fresh_connection(api, running):
+    api.put_worker("w1", "uid-1", assignment=assigned(0))
+    async with running() as it:
+        await it.until(lambda: it.sidecar.applied_epoch == 0)
+        await api.until(lambda: len(renewal_times(api)) >= 4)
+        assert len(api.lease_connections) == 1, "all is well: one connection is kept"
+        for failing in ({"hang": {"PUT"}}, {"refuse": {"PUT": 500}}):
+            known = len(api.lease_connections)
+            api.hang, api.refuse = failing.get("hang", set()), failing.get("refuse", {})
+            failed = it.sidecar.holding.failed
+            await it.until(lambda failed=failed: it.sidecar.holding.failed > failed)
+            api.hang, api.refuse = set(), {}
+            count = len(renewal_times(api))
+            await api.until(lambda count=count: len(renewal_times(api)) > count)
+            assert len(api.lease_connections) > known
+        assert it.sidecar.fences == 0
+
+
+async def test_renewals_wait_neither_for_the_disk_nor_for_the_fingerworker(api, running, monkeypatch):
+    api.put_worker("w1", "uid-1", assignment=assigned(0))
+    disk = threading.Event()
+    async with running() as it:
+        await it.until(lambda: it.sidecar.applied_epoch == 0)
+        write = ConfigFolder.write_config
+
+        def stuck(self, payload):
+            disk.wait(30)
+            write(self, payload)
+
+        monkeypatch.setattr(ConfigFolder, "write_config", stuck)
+        api.hang.add("GET /apis/fingerv7.io/")
+        try:
+            api.put_worker("w1", "uid-1", assignment=assigned(1, "a"))
+            api.end_watches()
+            await it.until(lambda: it.sidecar.mirror.view is not None and it.sidecar.mirror.view.epoch == 1)
+            count = len(renewal_times(api))
+            await api.until(lambda: len(renewal_times(api)) >= count + 8)
+            times = renewal_times(api)[count:]
+            gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
+            assert max(gaps) < FAST.fence_after_ms / 1000 / 2, gaps
+            assert it.sidecar.fences == 0
+            assert it.sidecar.config.on_disk is None or it.sidecar.config.on_disk.streams == 0
+        finally:
+            disk.set()
+        await it.until(lambda: it.sidecar.config.on_disk is not None and it.sidecar.config.on_disk.streams == 1)
 
 
 async def test_a_renewed_token_is_read_after_a_401(api, running, tmp_path):
