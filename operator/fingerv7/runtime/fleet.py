@@ -39,6 +39,8 @@ class Fleet:
         self._observations: dict[Key, Observation] = {}
         self._listeners: dict[PoolKey, Callable[[], None]] = {}
         self._gap = 0
+        self.present = 0
+        """The version that the watch of FingerWorkers must have reached before a term may rely on it."""
         self.workers: Informer[Worker] = Informer(
             api,
             FINGERWORKERS,
@@ -60,6 +62,10 @@ class Fleet:
     async def synced(self) -> None:
         await self.workers.synced.wait()
         await self.leases.synced.wait()
+
+    async def catch_up(self) -> None:
+        """A term begins: find out up to where the watch has to get to show all that is true now. Raises KubeError."""
+        self.present = await self.workers.expect_present()
 
     def listen(self, pool: PoolKey, wake: Callable[[], None]) -> None:
         self._listeners[pool] = wake

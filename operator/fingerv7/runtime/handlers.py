@@ -1,4 +1,4 @@
-"""kopf's part: the life of the process in office, and StreamPools as they change.
+"""kopf's part: StreamPools as they change, in every replica.
 
 Level-triggered on purpose: one low-level event handler that says "this is how it looks now". Change handlers,
 timers and daemons would add annotations and finalizers of kopf's own (see docs/decisions/0001).
@@ -14,7 +14,7 @@ import kopf
 
 from fingerv7.adapters.kube.credentials import Credentials
 from fingerv7.contract import GROUP, VERSION
-from fingerv7.runtime.pools import Pools
+from fingerv7.runtime.feed import PoolFeed
 
 
 class _NoDiffBase(kopf.DiffBaseStorage):
@@ -54,8 +54,8 @@ def settings() -> kopf.OperatorSettings:
     return chosen
 
 
-def registry(pools: Pools, credentials: Credentials) -> kopf.OperatorRegistry:
-    """The handlers, bound to the pools of this term."""
+def registry(feed: PoolFeed, credentials: Credentials) -> kopf.OperatorRegistry:
+    """The handlers, which tell `feed`."""
     handlers = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=handlers)
@@ -64,7 +64,7 @@ def registry(pools: Pools, credentials: Credentials) -> kopf.OperatorRegistry:
 
     @kopf.on.event(GROUP, VERSION, "streampools", registry=handlers)
     async def streampool(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's name
-        await pools.observe(type, body)
+        await feed.observe(type, body)
 
     return handlers
 

@@ -1,8 +1,12 @@
-"""/healthz and /metrics of every replica, leader or not."""
+"""/healthz and /metrics of every replica, leader or not.
+
+/healthz is a liveness probe: 503 when a task is stuck (see `vitals`).
+"""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -10,6 +14,9 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from fingerv7.adapters.kube.election import Election
 from fingerv7.runtime.fleet import Fleet
 from fingerv7.runtime.metrics import Metrics
+from fingerv7.runtime.vitals import Vitals
+
+log = logging.getLogger(__name__)
 
 
 async def serve_health(
@@ -17,6 +24,7 @@ async def serve_health(
     fleet: Fleet,
     election: Election,
     metrics: Metrics,
+    vitals: Vitals,
     stack: contextlib.AsyncExitStack,
 ) -> None:
     """Serve until `stack` is closed; nothing when `listen` is None."""
@@ -25,7 +33,15 @@ async def serve_health(
 
     async def healthz(_: web.Request) -> web.Response:
         # Answering proves that the event loop turns; an API server that is down is no reason to be restarted.
-        return web.json_response({"leader": election.may_write, "synced": fleet.workers.synced.is_set()})
+        stuck = vitals.stuck()
+        said = {
+            "leader": election.may_write,
+            "synced": fleet.workers.synced.is_set() and fleet.leases.synced.is_set(),
+            "stuck": {name: f"idle for {seconds:.0f} s" for name, seconds in stuck.items()},
+        }
+        if stuck:
+            log.critical("not alive: %s", said["stuck"])
+        return web.json_response(said, status=503 if stuck else 200)
 
     async def scrape(_: web.Request) -> web.Response:
         metrics.leader.set(election.may_write)

@@ -1,7 +1,8 @@
 """The operator's process: every replica watches, one is in office.
 
-Our own tasks start before `kopf.operator()`, which on its exit cancels whatever started after it. The informers run
-from the start, so that a standby knows everything when it takes over; kopf and all writing begin with the term.
+Informers and kopf run in every replica from its start, so that a standby knows everything when it takes over and
+lists nothing; all writing begins with the term. The informers start before `kopf.operator()`, which on its exit
+cancels whatever started after it; so it ends last.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import AsyncIterator
 from typing import Any
 
 import kopf
@@ -23,6 +25,7 @@ from fingerv7.adapters.kube.errors import CredentialsError, KubeError
 from fingerv7.adapters.kube.events import EventRecorder
 from fingerv7.runtime import handlers, logs
 from fingerv7.runtime.clocks import Clocks
+from fingerv7.runtime.feed import PoolFeed
 from fingerv7.runtime.fleet import Fleet
 from fingerv7.runtime.health import serve_health
 from fingerv7.runtime.metrics import Metrics
@@ -30,6 +33,7 @@ from fingerv7.runtime.office import Office
 from fingerv7.runtime.pools import Pools
 from fingerv7.runtime.settings import Settings, SettingsError
 from fingerv7.runtime.term import Term
+from fingerv7.runtime.vitals import ELECTION_STUCK_S, WATCH_STUCK_S, Vitals
 
 log = logging.getLogger(__name__)
 
@@ -51,12 +55,12 @@ async def serve(settings: Settings, credentials: Credentials) -> int:
     """Until a signal or the loss of office; the exit status."""
     stop = asyncio.Event()
     _on_signals(stop)
-    clocks, metrics = Clocks(), Metrics()
+    clocks, metrics, vitals, feed = Clocks(), Metrics(), Vitals(), PoolFeed()
     async with contextlib.AsyncExitStack() as stack:
-        api = await stack.enter_async_context(KubeClient(credentials, request_timeout_s=5.0))
+        api = await stack.enter_async_context(KubeClient(credentials, request_timeout_s=5.0, concurrency=48))
         # Renewals never queue behind the fleet's writes.
         election_api = await stack.enter_async_context(KubeClient(credentials, concurrency=2))
-        fleets = _fleet(api, settings, clocks)
+        fleet = _fleet(api, settings, clocks)
         election = Election(
             election_api,
             namespace=settings.namespace,
@@ -65,26 +69,59 @@ async def serve(settings: Settings, credentials: Credentials) -> int:
             renew_deadline_s=settings.renew_deadline_s,
             retry_s=settings.retry_s,
         )
-        watching = [asyncio.create_task(fleets.workers.run()), asyncio.create_task(fleets.leases.run())]
+        watching = {asyncio.create_task(fleet.workers.run()), asyncio.create_task(fleet.leases.run())}
         stopping = asyncio.create_task(stop.wait())
+        vitals.watch("watch of FingerWorkers", fleet.workers.idle_s, at_most_s=WATCH_STUCK_S)
+        vitals.watch("watch of Leases", fleet.leases.idle_s, at_most_s=WATCH_STUCK_S)
         try:
-            await serve_health(settings.listen, fleets, election, metrics, stack)
-            acquiring = asyncio.create_task(_take_office(election, fleets))
-            await asyncio.wait({stopping, acquiring, *watching}, return_when=asyncio.FIRST_COMPLETED)
-            if not acquiring.done():
-                acquiring.cancel()
-                await asyncio.gather(acquiring, return_exceptions=True)
-                await election.release()  # it may just have won
-                return _status_of({stopping, *watching})
-            term = Term(acquiring.result(), may_write=lambda: election.may_write)
-            outside = {stopping, *watching}
-            return await _in_office(
-                settings, credentials, api, fleets, election, term, clocks, metrics, stop, outside
-            )
+            await serve_health(settings.listen, fleet, election, metrics, vitals, stack)
+            async with _kopf(settings, credentials, feed, stop) as serving:
+                outside = {stopping, serving, *watching}
+                acquiring = asyncio.create_task(_take_office(election, fleet, vitals))
+                await asyncio.wait({acquiring, *outside}, return_when=asyncio.FIRST_COMPLETED)
+                if acquiring.done():
+                    term = Term(acquiring.result(), may_write=lambda: election.may_write)
+                    office = Office(api, fleet, term, EventRecorder(api), clocks, metrics, vitals)
+                    ended = await _in_office(office, election, feed, outside)
+                else:
+                    acquiring.cancel()
+                    await asyncio.gather(acquiring, return_exceptions=True)
+                    ended = {task for task in outside if task.done()}
+                status = _status_of(ended, asked_to=stop.is_set())
+            await election.release()  # also where it has just been won
+            return status
         finally:
             for task in (*watching, stopping):
                 task.cancel()
             await asyncio.gather(*watching, stopping, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def _kopf(
+    settings: Settings, credentials: Credentials, feed: PoolFeed, stop: asyncio.Event
+) -> AsyncIterator[asyncio.Task[None]]:
+    """Kopf as a task, which watches StreamPools for `feed`."""
+    ready, stop_kopf = asyncio.Event(), asyncio.Event()
+    signals = asyncio.create_task(_reclaim_signals(ready, stop))
+    serving = asyncio.create_task(
+        kopf.operator(
+            registry=handlers.registry(feed, credentials),
+            settings=handlers.settings(),
+            standalone=True,
+            clusterwide=not settings.watch_namespaces,
+            namespaces=settings.watch_namespaces,
+            ready_flag=ready,
+            stop_flag=stop_kopf,
+        )
+    )
+    try:
+        yield serving
+    finally:
+        # By the flag alone it would wait for tasks of ours; the flag tells it that this end is intended.
+        stop_kopf.set()
+        for task in (signals, serving):
+            task.cancel()
+        await asyncio.wait({signals, serving}, timeout=5.0)
 
 
 def _on_signals(stop: asyncio.Event) -> None:
@@ -105,85 +142,64 @@ def _fleet(api: KubeClient, settings: Settings, clocks: Clocks) -> Fleet:
     return Fleet(api, namespace=namespace, clock=clocks.monotonic)
 
 
-async def _take_office(election: Election, fleet: Fleet) -> int:
+async def _take_office(election: Election, fleet: Fleet, vitals: Vitals | None = None) -> int:
     """Wait to be elected; the term's leader epoch."""
     await fleet.synced()
     log.info("standing for election", extra={"identity": election.identity})
+    if vitals is not None:
+        vitals.watch("election", election.idle_s, at_most_s=ELECTION_STUCK_S)
     return await election.acquire()
 
 
 async def _in_office(
-    settings: Settings,
-    credentials: Credentials,
-    api: KubeClient,
-    fleet: Fleet,
-    election: Election,
-    term: Term,
-    clocks: Clocks,
-    metrics: Metrics,
-    stop: asyncio.Event,
-    outside: set[asyncio.Task[Any]],
-) -> int:
-    """One term: from the election to the release of the Lease. Ends when one of the tasks `outside` does."""
+    office: Office, election: Election, feed: PoolFeed, outside: set[asyncio.Task[Any]]
+) -> set[asyncio.Task[Any]]:
+    """One term, until one of the tasks `outside` ends, or one of its own that never should; those that ended."""
+    fleet, term = office.fleet, office.term
     holding = asyncio.create_task(election.hold())
-    recorder = EventRecorder(api)
     try:
         await _catch_up(fleet)
         term.begin(fleet.highest_leader_epoch())
         log.info("in office", extra={"identity": election.identity, "leader_epoch": term.leader_epoch})
-        pools = Pools(Office(api, fleet, term, recorder, clocks, metrics))
-        strays = asyncio.create_task(pools.run_strays())
+        pools = Pools(office)
+        looking_after = asyncio.create_task(_look_after(pools, feed, office))
         superseded = asyncio.create_task(pools.superseded.wait())
-        ready, stop_kopf = asyncio.Event(), asyncio.Event()
-        signals = asyncio.create_task(_reclaim_signals(ready, stop))
-        serving = asyncio.create_task(
-            kopf.operator(
-                registry=handlers.registry(pools, credentials),
-                settings=handlers.settings(),
-                standalone=True,
-                clusterwide=not settings.watch_namespaces,
-                namespaces=settings.watch_namespaces,
-                ready_flag=ready,
-                stop_flag=stop_kopf,
-            )
-        )
         try:
-            tasks = {*outside, superseded, serving, strays}
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            ended, _ = await asyncio.wait({*outside, superseded, looking_after}, return_when=asyncio.FIRST_COMPLETED)
             if superseded.done():
                 os._exit(EXIT_SUPERSEDED)  # before anything else is written
-            await pools.stop()
-            # By the flag alone it would wait for tasks of ours; the flag tells it that this end is intended.
-            stop_kopf.set()
-            serving.cancel()
-            await asyncio.wait({serving}, timeout=5.0)
-            return _status_of({*outside, strays})
+            return ended
         finally:
-            for task in (strays, superseded, serving, signals):
-                task.cancel()
+            feed.close()
+            looking_after.cancel()
+            superseded.cancel()
+            await asyncio.gather(looking_after, superseded, return_exceptions=True)
             await pools.stop()
     finally:
         holding.cancel()
-        await recorder.close()
-        await election.release()
+        await office.recorder.close()
 
 
-def _status_of(tasks: set[asyncio.Task[Any]]) -> int:
+async def _look_after(pools: Pools, feed: PoolFeed, office: Office) -> None:
+    await feed.open(pools, office.api)
+    await pools.run_strays()
+
+
+def _status_of(ended: set[asyncio.Task[Any]], *, asked_to: bool) -> int:
     """0 after a signal; 1 when a task ended that never should, which Kubernetes answers with a new process."""
-    ended = [task for task in tasks if task.done() and not task.cancelled()]
-    broken = [error for task in ended if (error := task.exception())]
+    broken = [error for task in ended if not task.cancelled() and (error := task.exception())]
     for error in broken:
         log.critical("a task that never ends has failed", exc_info=error)
-    return 0 if ended and not broken else 1
+    return 0 if asked_to and not broken else 1
 
 
 async def _catch_up(fleet: Fleet) -> None:
-    """Every FingerWorker as of now: the term's decisions begin with a consistent read."""
+    """The term's decisions begin with what is true now."""
     while True:
         try:
-            await fleet.workers.catch_up()
+            await fleet.catch_up()
         except KubeError as error:
-            log.warning("cannot list FingerWorkers: %s", error)
+            log.warning("cannot read the present version of FingerWorkers: %s", error)
             await asyncio.sleep(1.0)
         else:
             return

@@ -10,6 +10,7 @@ from fingerv7.runtime.clocks import Clocks
 from fingerv7.runtime.fleet import Fleet
 from fingerv7.runtime.metrics import Metrics
 from fingerv7.runtime.term import Term
+from fingerv7.runtime.vitals import Vitals
 
 AT_ONCE = 50
 """Writes besides assignments in one round, so that they never keep a takeover waiting for long."""
@@ -25,3 +26,4 @@ class Office:
     recorder: EventRecorder
     clocks: Clocks = field(default_factory=Clocks)
     metrics: Metrics = field(default_factory=Metrics)
+    vitals: Vitals = field(default_factory=Vitals)

@@ -12,8 +12,10 @@ import functools
 import logging
 import math
 from collections.abc import Coroutine
+from dataclasses import replace
 from typing import Any
 
+from fingerv7.adapters.kube.lane import Lane
 from fingerv7.adapters.postgres.source import SourceState
 from fingerv7.api.streampool import Registration, StreamPool
 from fingerv7.core.catalog import Snapshot
@@ -41,6 +43,8 @@ TICK_S = 0.25
 SELDOM = 4
 """A round of a large pool is repeated after so many times its own length where nothing asks for one before."""
 ERROR_PAUSE_S = 1.0
+REQUESTS = 16
+"""How many requests of one pool are under way at most."""
 LARGE = 5_000
 """A round of more streams is decided in a thread: it may take longer than a heartbeat may wait."""
 
@@ -73,11 +77,14 @@ class PoolLoop:
         self._memory = _remembered(pool, office.clocks, self._consent)
         """Touched by rounds only, of which there is one at a time: a round may be decided in a thread."""
         self._rules = rules_of(pool)
+        # Its requests wait for each other, never another pool's for them.
+        office = replace(office, api=Lane(office.api, REQUESTS))
         self._publisher = Publisher(office, namespace=namespace)
         self._prober = Prober(office, namespace=namespace)
         self._registrar = Registrar(office, namespace=namespace)
         self._reporter = Reporter(office, self._publisher, key=key)
         self._wake = asyncio.Event()
+        self._round_began_s = office.clocks.monotonic()
         self._barrier_passed = False
         self._catalog = PoolCatalog(pool)
         self._chores: asyncio.Task[None] | None = None
@@ -111,6 +118,10 @@ class PoolLoop:
     def wake(self) -> None:
         self._wake.set()
 
+    def idle_s(self) -> float:
+        """How long ago the last round began: one that hangs, or a loop that has died, grows old here."""
+        return self._clocks.monotonic() - self._round_began_s
+
     # --- the loop -----------------------------------------------------------------------------------------
 
     async def run(self) -> None:
@@ -119,6 +130,7 @@ class PoolLoop:
         try:
             while True:
                 self._wake.clear()
+                self._round_began_s = self._clocks.monotonic()
                 try:
                     patience_s = await self._round()
                 except SupersededError:
@@ -229,11 +241,13 @@ class PoolLoop:
     def _barrier(self, world: World) -> bool:
         """Whether no older leader can write any more and every worker is known (design section 4, "Leaders").
 
-        The term began with a consistent list. Once every worker carries this leader's epoch and the watch has passed
-        the last of these writes, nothing unstamped can have been created before them.
+        The term began by asking for the present version: once the watch has reached it, every worker is known that
+        existed then. Once all carry this leader's epoch and the watch has passed the last of these writes, nothing
+        unstamped can have been created before them.
         """
         stamped = all(worker.assignment.leader_epoch == self._term.leader_epoch for worker in world.workers.values())
-        return stamped and not world.unreadable and self._fleet.workers.version >= self._publisher.last_stamp
+        seen_enough = self._fleet.workers.version >= max(self._publisher.last_stamp, self._fleet.present)
+        return stamped and not world.unreadable and seen_enough
 
     def _gather(self) -> World:
         namespace, _ = self.key

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import binascii
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -25,8 +25,11 @@ from fingerv7.runtime.office import Office
 from fingerv7.runtime.pool_loop import PoolLoop
 from fingerv7.runtime.strays import Strays
 from fingerv7.runtime.term import SupersededError
+from fingerv7.runtime.vitals import POOL_STUCK_S
 
 log = logging.getLogger(__name__)
+
+DEFECT_PAUSE_S = 10.0
 
 
 class Pools:
@@ -91,6 +94,7 @@ class _Runner:
 
     def __init__(self, office: Office, key: PoolKey, pool: StreamPool, superseded: asyncio.Event) -> None:
         self._api = office.api
+        self._vitals = office.vitals
         self._key = key
         self._superseded = superseded
         self.uid = pool.metadata.uid
@@ -102,8 +106,9 @@ class _Runner:
     def start(self) -> None:
         self._tasks = [
             asyncio.create_task(self._run_loop(), name=f"pool {self._key}"),
-            asyncio.create_task(self._keep_finalizer(), name=f"finalizer {self._key}"),
+            asyncio.create_task(self._for_ever(self._keep_finalizer), name=f"finalizer {self._key}"),
         ]
+        self._vitals.watch(self._name, self.loop.idle_s, at_most_s=POOL_STUCK_S)
         self._follow_source()
 
     def update(self, pool: StreamPool) -> None:
@@ -115,6 +120,21 @@ class _Runner:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._vitals.forget(self._name)
+
+    @property
+    def _name(self) -> str:
+        namespace, name = self._key
+        return f"pool {namespace}/{name}"
+
+    async def _for_ever(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Begin again after a defect: what it is for must not end unnoticed."""
+        while True:
+            try:
+                await work()
+            except Exception:
+                log.exception("a task of %s failed", self._name)
+            await asyncio.sleep(DEFECT_PAUSE_S)
 
     async def _run_loop(self) -> None:
         try:
@@ -138,7 +158,7 @@ class _Runner:
             self.loop.took_snapshot,
             self.loop.source_changed,
         )
-        self._source_task = asyncio.create_task(source.run(), name=f"source {self._key}")
+        self._source_task = asyncio.create_task(self._for_ever(source.run), name=f"source {self._key}")
 
     async def _read_secret(self, name: str) -> Mapping[str, bytes]:
         namespace, _ = self._key

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from fingerv7.adapters.kube.errors import KubeError, NotFound
 from fingerv7.adapters.kube.objects import lease_from_json
@@ -20,11 +20,15 @@ from fingerv7.adapters.kube.resources import LEASES
 from fingerv7.core.handover import NOT_PROVEN
 from fingerv7.core.liveness import Observation, observe, vacated
 from fingerv7.core.model import Lease, Worker
-from fingerv7.runtime.office import Office
+from fingerv7.runtime.office import AT_ONCE, Office
 
 log = logging.getLogger(__name__)
 
 TIMEOUT_S = 2.0
+RETRY_S = 0.25
+"""After a read that was not answered or showed nothing, others come first."""
+
+A = TypeVar("A")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,25 +80,29 @@ class Prober:
 
     async def confirm(self, workers: Iterable[Worker]) -> bool:
         """Read the Leases of silent workers before anything is taken from them; whether one was confirmed."""
-        results = await asyncio.gather(*(self._confirm(worker) for worker in workers if self._due(worker.name)))
-        return any(results)
+        due = self._due({worker.name: worker for worker in workers})
+        return any(await asyncio.gather(*(self._confirm(worker) for worker in due.values())))
 
     async def probe(self, workers: Iterable[tuple[Worker, float]], disbelieved: Mapping[str, int]) -> bool:
         """Read the Leases of workers (each with its T) that are due; whether anything new was proven.
 
         `disbelieved`: FingerWorker UID → up to which epoch its acknowledgements prove nothing.
         """
-        due = [(worker, t_s) for worker, t_s in workers if self._due(worker.name)]
+        due = self._due({worker.name: (worker, t_s) for worker, t_s in workers})
         results = await asyncio.gather(
-            *(self._probe(worker, t_s, disbelieved.get(worker.uid, NOT_PROVEN)) for worker, t_s in due)
+            *(self._probe(worker, t_s, disbelieved.get(worker.uid, NOT_PROVEN)) for worker, t_s in due.values())
         )
         return any(results)
 
-    def _due(self, name: str) -> bool:
-        return self._next.get(name, 0.0) <= self._clock()
+    def _due(self, asked: Mapping[str, A]) -> dict[str, A]:
+        """Of thousands a portion a round, or a round would last for minutes where nothing answers."""
+        now = self._clock()
+        due = sorted((at, name) for name in asked if (at := self._next.get(name, 0.0)) <= now)
+        return {name: asked[name] for _, name in due[:AT_ONCE]}
 
     async def _confirm(self, worker: Worker) -> bool:
         seen = self._fleet.observation(self._namespace, worker.name)
+        self._next[worker.name] = self._clock() + RETRY_S
         answer = await self._read(worker.name)
         if answer is None:
             return False
@@ -104,11 +112,13 @@ class Prober:
             log.warning("the watch of Leases lags behind", extra={"worker": worker.name})
             return False
         self._confirmed[worker.name] = seen
+        self._next.pop(worker.name, None)  # the read that follows the revoke waits for nothing
         return True
 
     async def _probe(self, worker: Worker, t_s: float, disbelieved: int) -> bool:
         epoch = worker.assignment.epoch  # stored before the read below begins
         began = self._clock()
+        self._next[worker.name] = began + RETRY_S
         answer = await self._read(worker.name)
         if answer is None:
             return False

@@ -75,6 +75,11 @@ class KubeClient:
         except Gone:
             return await self._list(path, params, chunk)
 
+    async def present_version(self, path: str, *, params: Params | None = None) -> int:
+        """The resourceVersion that a consistent list would have now, asked for by a list of one object."""
+        page = await self._request(Request("LIST", "GET", path, {**(params or {}), "limit": "1"}))
+        return int(page["metadata"]["resourceVersion"])
+
     async def _list(self, path: str, params: Params | None, chunk: int) -> tuple[JsonList, str]:
         query = {**(params or {}), "limit": str(chunk)}
         items: JsonList = []

@@ -95,6 +95,11 @@ class Election:
         self._seen: tuple[object, ...] | None = None
         self._seen_at = 0.0
         self._last_words = ""
+        self._tried_at = clock()
+
+    def idle_s(self) -> float:
+        """How long ago the Lease was last read or written, or tried to be."""
+        return self._clock() - self._tried_at
 
     @property
     def may_write(self) -> bool:
@@ -230,6 +235,7 @@ class Election:
         return LEASES.path(self._namespace, name)
 
     async def _within(self, call: Awaitable[A]) -> A:
+        self._tried_at = self._clock()
         async with asyncio.timeout(self._call_s):
             return await call
 

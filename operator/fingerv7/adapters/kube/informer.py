@@ -30,6 +30,11 @@ _log = logging.getLogger(__name__)
 
 _WATCH_S: Final = 300.0
 _STEADY_S: Final = 5.0
+_HASTE_AFTER_S: Final = 1.0
+_HASTY_WATCH_S: Final = 3.0
+"""The server sends a bookmark two seconds before the end."""
+_LONGEST_PAUSE_S: Final = 60.0
+"""However long a throttling server asks to be left alone."""
 
 
 class Informer(Generic[T]):
@@ -68,6 +73,9 @@ class Informer(Generic[T]):
         self._listed = False
         self._broken_since: float | None = None
         self._gap_counted = False
+        self._active_at = clock()
+        self._expected = 0
+        self._following: asyncio.Task[None] | None = None
 
         self.store: Mapping[Key, T] = self._objects.values
         """The objects, read only, always the newest that is known."""
@@ -103,13 +111,21 @@ class Informer(Generic[T]):
         """The object of that uid is gone: its deletion was accepted, or a direct GET answered 404."""
         self._objects.forget(key, uid)
 
-    async def catch_up(self) -> None:
-        """Bring the store to the state of a consistent read that starts now, whatever the watch has reached.
+    async def expect_present(self) -> int:
+        """Ask once which version a consistent read has now, and see to it that the watch soon gets there.
 
-        Unlike a bookmark, which may take a minute to come, this costs one list. Raises KubeError.
+        Once `version` has reached the answer, the store shows all that was true by then, and no list was needed. On
+        a kind that is written to that takes a moment. On one that is not, a bookmark may take a minute to come, so
+        after `_HASTE_AFTER_S` the watch is opened anew for a few seconds: before it ends, the server sends one.
+        Raises KubeError.
         """
-        items, version = await self._api.list(self._path, params=self._params, chunk=self._chunk)
-        await self._objects.merge(items, int(version))
+        self._expected = await self._api.present_version(self._path, params=self._params)
+        asyncio.get_running_loop().call_later(_HASTE_AFTER_S, self._hasten)
+        return self._expected
+
+    def idle_s(self) -> float:
+        """How long ago `run` last heard something or tried to: a task that hangs or has died grows old here."""
+        return self._clock() - self._active_at
 
     async def run(self) -> None:
         """List and watch until cancelled; every failure is retried, and named in `last_error`."""
@@ -118,9 +134,10 @@ class Informer(Generic[T]):
             begun, listed = self._clock(), self._listed
             pause = 0.0
             try:
+                self._active_at = begun
                 if not self._listed:
                     await self._relist()
-                await self._follow()
+                await self._follow_for_a_while()
                 self._lost_contact(self._clock())  # ended on time: nothing was missed until now
             except KubeError as error:
                 self._failed(error)
@@ -134,7 +151,8 @@ class Informer(Generic[T]):
                 self._failed(error)
             if self._clock() - begun >= _STEADY_S:
                 backoff.reset()
-            await asyncio.sleep(max(pause, backoff.next()))
+            self._active_at = self._clock()
+            await asyncio.sleep(max(min(pause, _LONGEST_PAUSE_S), backoff.next()))
 
     async def _relist(self) -> None:
         self._objects.begin_list()
@@ -144,12 +162,33 @@ class Informer(Generic[T]):
         self._listed = True
         self.synced.set()
 
+    async def _follow_for_a_while(self) -> None:
+        """Until the watch ends, or is to be opened anew because it is late."""
+        self._following = asyncio.create_task(self._follow())
+        try:
+            await self._following
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+        finally:
+            self._following = None
+
+    def _hasten(self) -> None:
+        if self.version >= self._expected:
+            return
+        if self._following is not None:
+            _log.info("%s: version %d is late; opening the watch anew", self._name, self._expected)
+            self._following.cancel()
+        asyncio.get_running_loop().call_later(_HASTY_WATCH_S + _HASTE_AFTER_S, self._hasten)
+
     async def _follow(self) -> None:
+        is_late = self.version < self._expected
         watch = self._api.watch(
             self._path,
             resource_version=str(self.version),
             params=self._params,
-            timeout_s=_WATCH_S * (1 + self._rng()),
+            timeout_s=_HASTY_WATCH_S if is_late else _WATCH_S * (1 + self._rng()),
         )
         async with aclosing(watch) as events:
             async for kind, raw in events:
@@ -173,7 +212,7 @@ class Informer(Generic[T]):
     def _contact(self) -> None:
         self._judge_gap()
         self._broken_since = None
-        self.last_contact = self._clock()
+        self.last_contact = self._active_at = self._clock()
         self.last_error = ""
 
     def _lost_contact(self, since: float) -> None:

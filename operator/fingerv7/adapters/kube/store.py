@@ -114,21 +114,6 @@ class ObjectStore(Generic[T]):
             if key not in newer and state.uid not in self._deleted_uids and value is not None:
                 self._set(key, state, value)
 
-    async def merge(self, items: JsonList, snapshot: int) -> None:
-        """Take what is newer in a list at `snapshot`, beside a watch that goes on."""
-        present = set()
-        for index, raw in enumerate(items):
-            key, _ = _identity(raw)
-            present.add(key)
-            try:
-                self.put(raw)
-            except Exception as error:
-                self._unparsed[key] = self._explain(key, error)
-            await _breathe(index)
-        for key, state in list(self._states.items()):
-            if key not in present and state.resource_version <= snapshot:
-                self.forget(key, state.uid)
-
     def take(self, kind: str, raw: Json) -> None:
         """A watch event. Raises Gone when the versions run backwards: another history, so list again."""
         version = int(raw["metadata"]["resourceVersion"])

@@ -60,6 +60,8 @@ class MemoryApi:
         self.outage: KubeError | None = None
         self.list_takes_s = 0.0
         self.lists = 0
+        self.watches = 0
+        self.stalled_through = 0
         self.params: list[dict[str, str]] = []
         self._uids = 0
         self._changed = asyncio.Event()
@@ -94,6 +96,10 @@ class MemoryApi:
     def compact(self) -> None:
         self.oldest = self.version
 
+    def stall(self) -> None:
+        """Watches that are open now deliver nothing any more."""
+        self.stalled_through = self.watches
+
     def fail(self, error: KubeError | None) -> None:
         self.outage = error
         self._wake()
@@ -125,28 +131,40 @@ class MemoryApi:
         self._check()
         return snapshot
 
+    async def present_version(self, path: str, *, params: Any = None) -> int:
+        self._check()
+        return self.version
+
     async def watch(
         self, path: str, *, resource_version: str, params: Any = None, timeout_s: float
     ) -> AsyncGenerator[tuple[str, Json]]:
         self._check()
-        position = int(resource_version)
-        ends_at = asyncio.get_running_loop().time() + timeout_s
+        self.watches += 1
+        number, position = self.watches, int(resource_version)
+        now = asyncio.get_running_loop().time()
+        ends_at, bookmark_at = now + timeout_s, now + timeout_s - 2.0
         yield "BOOKMARK", {"metadata": {"resourceVersion": resource_version}}
         if position < self.oldest:  # the real one, too, accepts such a watch before it says so
             raise Gone(410, "Expired", "too old resource version")
         while True:
             self._check()
             changed = self._changed
+            stalled = number <= self.stalled_through
             for version, kind, raw in list(self.history):
-                if position < version <= self.hold_events_after:
+                if position < version <= self.hold_events_after and not stalled:
                     position = version
                     yield kind, copy.deepcopy(raw)
                     self._check()
+            now = asyncio.get_running_loop().time()
             try:
-                async with asyncio.timeout_at(ends_at):
+                async with asyncio.timeout_at(bookmark_at if now < bookmark_at else ends_at):
                     await changed.wait()
             except TimeoutError:
-                return
+                if now >= bookmark_at:
+                    return
+                if self.version <= self.hold_events_after and not stalled:
+                    position = self.version
+                    yield "BOOKMARK", {"metadata": {"resourceVersion": str(position)}}
 
     async def get(self, path: str, *, params: Any = None, timeout_s: float | None = None) -> Json:
         self._check()

@@ -222,23 +222,91 @@ def test_what_was_deleted_during_a_list_stays_deleted(virtually: Callable[..., N
     virtually(main())
 
 
-def test_catching_up_does_not_wait_for_the_watch(virtually: Callable[..., None], memory_api: Any) -> None:
+def test_the_present_is_reached_by_the_events_that_come_anyway(
+    virtually: Callable[..., None], memory_api: Any
+) -> None:
     async def main() -> None:
         memory_api.write("a", 1)
-        memory_api.write("b", 1)
         async with Watched(memory_api) as seen:
             await seen.synced()
             memory_api.release_events(up_to=memory_api.version)
             memory_api.write("a", 2)
-            memory_api.remove("b")
-            memory_api.write("c", 1)
-            await seen.informer.catch_up()
-            assert seen.specs == {"a": 2, "c": 1}
-            before = list(seen.changes)
+            present = await seen.informer.expect_present()
+            assert seen.informer.version < present == memory_api.version
             memory_api.release_events()
             await settle()
-            assert seen.specs == {"a": 2, "c": 1}
-            assert seen.changes == before
+            assert seen.informer.version >= present
+            await settle(5)
+            assert (memory_api.lists, memory_api.watches) == (1, 1)
+
+    virtually(main())
+
+
+def test_on_a_quiet_kind_the_present_is_reached_without_waiting_for_the_bookmark_of_the_minute(
+    virtually: Callable[..., None], memory_api: Any
+) -> None:
+    async def main() -> None:
+        memory_api.write("a", 1)
+        async with Watched(memory_api) as seen:
+            await seen.synced()
+            memory_api.version += 50  # something happened to other kinds
+            present = await seen.informer.expect_present()
+            await settle(3)
+            assert seen.informer.version >= present
+            await settle(30)
+            assert memory_api.lists == 1
+            assert memory_api.watches == 3, "a short one, then one as usual again"
+            assert seen.informer.gap == 0
+
+    virtually(main())
+
+
+def test_a_watch_that_stalled_unnoticed_is_replaced_when_the_present_is_asked_for(
+    virtually: Callable[..., None], memory_api: Any
+) -> None:
+    async def main() -> None:
+        memory_api.write("a", 1)
+        async with Watched(memory_api) as seen:
+            await seen.synced()
+            memory_api.stall()
+            memory_api.write("b", 1)
+            memory_api.remove("a")
+            await settle(20)
+            assert seen.specs == {"a": 1}
+            await seen.informer.expect_present()
+            await settle(2)
+            assert seen.specs == {"b": 1}
+            assert memory_api.lists == 1
+
+    virtually(main())
+
+
+def test_ending_it_while_a_watch_is_opened_anew_ends_it(virtually: Callable[..., None], memory_api: Any) -> None:
+    async def main() -> None:
+        async with Watched(memory_api) as seen:
+            await seen.synced()
+            memory_api.version += 1
+            memory_api.stall()
+            await seen.informer.expect_present()
+            await settle(1.0)
+            seen.task.cancel()
+            await asyncio.wait([seen.task], timeout=1.0)
+            assert seen.task.cancelled()
+
+    virtually(main())
+
+
+def test_it_is_idle_only_when_it_hangs(virtually: Callable[..., None], memory_api: Any) -> None:
+    async def main() -> None:
+        memory_api.fail(DOWN)
+        async with Watched(memory_api) as seen:
+            await settle(600)
+            assert seen.informer.idle_s() < 10, "an API server that is down is asked again and again"
+            memory_api.fail(None)
+            await settle(10)
+            memory_api.stall()
+            await settle(200)
+            assert seen.informer.idle_s() > 180, "a watch that nobody ended, which the client would have"
 
     virtually(main())
 
@@ -481,7 +549,7 @@ def test_a_listener_that_fails_stops_nothing(
 # --- the law ----------------------------------------------------------------------------------------------
 
 _OFTEN = ("stranger writes", "stranger deletes", "own write", "own deletion", "answer arrives", "event arrives")
-_SELDOM = ("catch up", "outage", "recovery", "compaction", "time passes")
+_SELDOM = ("present", "outage", "recovery", "compaction", "time passes")
 _STEPS = st.tuples(st.sampled_from(_OFTEN * 3 + _SELDOM), st.integers(0, 7))
 
 
@@ -534,8 +602,8 @@ async def _live_through(api: Any, steps: list[tuple[str, int]], list_takes_s: fl
             elif step == "event arrives":
                 later = [version for version, _, _ in api.history if version > api.hold_events_after]
                 api.release_events(up_to=later[0] if later else api.version)
-            elif step == "catch up" and api.outage is None:
-                others.append(asyncio.create_task(_catch_up(informer)))
+            elif step == "present" and api.outage is None:
+                others.append(asyncio.create_task(_expect_present(informer)))
             elif step == "outage":
                 api.fail(DOWN)
             elif step == "recovery":
@@ -557,6 +625,6 @@ async def _live_through(api: Any, steps: list[tuple[str, int]], list_takes_s: fl
         assert dict(informer.store) == {("ns", name): value for name, value in told.items()}
 
 
-async def _catch_up(informer: Informer[Any]) -> None:
+async def _expect_present(informer: Informer[Any]) -> None:
     with contextlib.suppress(ApiUnreachable):
-        await informer.catch_up()
+        await informer.expect_present()

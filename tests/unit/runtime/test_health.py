@@ -1,0 +1,52 @@
+"""The liveness endpoint fails for what is stuck, and only for that."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from types import SimpleNamespace
+
+import aiohttp
+
+from fingerv7.runtime.health import serve_health
+from fingerv7.runtime.metrics import Metrics
+from fingerv7.runtime.vitals import Vitals
+
+
+def test_a_task_is_stuck_when_it_is_idle_for_longer_than_it_may_be():
+    vitals, idle = Vitals(), {"watch": 0.0, "pool": 0.0}
+    vitals.watch("watch", lambda: idle["watch"], at_most_s=180.0)
+    vitals.watch("pool", lambda: idle["pool"], at_most_s=120.0)
+    idle |= {"watch": 170.0, "pool": 121.0}
+    assert vitals.stuck() == {"pool": 121.0}
+    idle["pool"] = 1.0
+    assert vitals.stuck() == {}
+    idle["pool"] = 500.0
+    vitals.forget("pool")
+    assert vitals.stuck() == {}
+
+
+async def test_the_probe_says_who_is_stuck():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        listen = free.getsockname()
+    synced = asyncio.Event()
+    informer = SimpleNamespace(synced=synced, store={}, gap=0)
+    fleet = SimpleNamespace(workers=informer, leases=informer)
+    vitals, idle = Vitals(), [0.0]
+    vitals.watch("pool ns/radio", lambda: idle[0], at_most_s=120.0)
+    async with contextlib.AsyncExitStack() as stack:
+        await serve_health(listen, fleet, SimpleNamespace(may_write=True), Metrics(), vitals, stack)
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+
+        async def probe() -> tuple[int, dict]:
+            async with session.get(f"http://127.0.0.1:{listen[1]}/healthz") as answer:
+                return answer.status, await answer.json()
+
+        assert await probe() == (200, {"leader": True, "synced": False, "stuck": {}})
+        idle[0] = 300.0
+        assert await probe() == (
+            503,
+            {"leader": True, "synced": False, "stuck": {"pool ns/radio": "idle for 300 s"}},
+        )

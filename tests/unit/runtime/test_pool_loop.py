@@ -1,0 +1,134 @@
+"""The loop of one pool: when it may rely on what it sees, and when it counts as stuck."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+
+from fingerv7.adapters.kube.errors import ApiUnreachable
+from fingerv7.api.streampool import StreamPool
+from fingerv7.contract import FINALIZER, POOL_LABEL
+from fingerv7.runtime.clocks import Clocks
+from fingerv7.runtime.fleet import Fleet
+from fingerv7.runtime.office import Office
+from fingerv7.runtime.pool_loop import PoolLoop
+from fingerv7.runtime.term import Term
+from fingerv7.runtime.vitals import POOL_STUCK_S
+
+KEY = ("ns", "radio")
+POOL = StreamPool.parse(
+    {
+        "apiVersion": "fingerv7.io/v1alpha1",
+        "kind": "StreamPool",
+        "metadata": {"namespace": "ns", "name": "radio", "uid": "uid-radio", "resourceVersion": "1"},
+        "spec": {"source": {"postgres": {"secretRef": {"name": "db"}, "table": "streams"}}},
+    }
+)
+LEADER = 50
+
+
+def worker(name: str, version: int, leader_epoch: int = LEADER, streams: tuple[str, ...] = ()) -> dict:
+    metadata = {
+        "namespace": "ns",
+        "name": name,
+        "uid": f"uid-{name}",
+        "resourceVersion": str(version),
+        "finalizers": [FINALIZER],
+    }
+    held = [{"id": each, "url": f"http://x/{each}", "token": f"{1:016d}-{1:010d}"} for each in streams]
+    return {
+        "metadata": metadata,
+        "spec": {"poolRef": {"name": "radio"}, "maxStreams": 10},
+        "status": {"assignment": {"epoch": 1, "leaderEpoch": leader_epoch, "streams": held}},
+    }
+
+
+def lease(name: str) -> dict:
+    metadata = {
+        "namespace": "ns",
+        "name": name,
+        "uid": f"lease-{name}",
+        "resourceVersion": "6",
+        "labels": {POOL_LABEL: "radio"},
+    }
+    return {"metadata": metadata, "spec": {"holderIdentity": "pod/1", "renewTime": "2026-01-01T00:00:00.000000Z"}}
+
+
+class Server:
+    """Down at first; then every read hangs, as if the client's timeouts did not work."""
+
+    def __init__(self) -> None:
+        self.hangs = asyncio.Event()
+        self.asked = asyncio.Event()
+
+    async def _answer(self):
+        if self.hangs.is_set():
+            self.asked.set()
+            await asyncio.Event().wait()
+        raise ApiUnreachable("no answer")
+
+    async def get(self, path, **_):
+        return await self._answer()
+
+    async def merge_patch(self, path, patch):
+        raise ApiUnreachable("no answer")
+
+    async def create(self, path, body):
+        raise ApiUnreachable("no answer")
+
+
+class InOffice:
+    """A loop whose clock stands still unless a test moves it."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.api = Server()
+        self.fleet = Fleet(self.api, namespace=None, clock=lambda: self.now)  # type: ignore[arg-type]
+        clocks = Clocks(monotonic=lambda: self.now)
+        recorder = SimpleNamespace(record=lambda *_, **__: asyncio.sleep(0))
+        self.term = Term(LEADER, may_write=lambda: True)
+        self.loop = PoolLoop(KEY, POOL, Office(self.api, self.fleet, self.term, recorder, clocks))  # type: ignore[arg-type]
+
+    def passes_barrier(self) -> bool:
+        return self.loop._barrier(self.loop._gather())
+
+
+async def until(condition, what: str) -> None:
+    deadline = asyncio.get_running_loop().time() + 10.0
+    while not condition():
+        assert asyncio.get_running_loop().time() < deadline, f"not in time: {what}"
+        await asyncio.sleep(0.01)
+
+
+async def test_a_term_relies_on_nothing_before_the_watch_has_reached_the_version_that_it_began_with():
+    it = InOffice()
+    it.fleet.present = 100
+    assert not it.passes_barrier(), "a pool without workers, as far as the store knows"
+    it.fleet.workers._objects.take("ADDED", worker("a", 90, leader_epoch=3))
+    assert not it.passes_barrier()
+    it.fleet.workers._objects.take("MODIFIED", worker("a", 101))
+    assert it.passes_barrier()
+    it.fleet.workers._objects.take("ADDED", worker("b", 102, leader_epoch=3))
+    assert not it.passes_barrier(), "one is not stamped yet"
+
+
+async def test_a_loop_goes_round_while_the_api_server_is_down_and_is_stuck_when_a_round_never_ends():
+    it = InOffice()
+    it.fleet.workers._objects.take("ADDED", worker("a", 90, streams=("s",)))
+    it.fleet.leases.put(lease("a"))
+    running = asyncio.create_task(it.loop.run())
+    try:
+        for _ in range(3):
+            it.now += POOL_STUCK_S + 1  # its worker is silent, and cannot be read
+            await until(lambda: it.loop.idle_s() == 0, "another round")
+        it.api.hangs.set()
+        it.now += 1.0
+        async with asyncio.timeout(10):
+            await it.api.asked.wait()
+        it.now += POOL_STUCK_S + 1
+        assert it.loop.idle_s() > POOL_STUCK_S
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+    it.now += 1000.0
+    assert it.loop.idle_s() > POOL_STUCK_S, "nor does one that has ended look alive"
