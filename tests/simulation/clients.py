@@ -56,9 +56,6 @@ class SimKube:
         label = (params or {}).get("labelSelector", "")
         return await self._ask(lambda: (self._store.list(plural, label), str(self._store.revision)), None)
 
-    async def version(self, path: str, *, params: Params | None = None) -> int:
-        return await self._ask(lambda: self._store.revision, None)
-
     async def present_version(self, path: str, *, params: Params | None = None) -> int:
         return int(await self._ask(lambda: self._store.revision, None))
 

@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from fingerv7.adapters.postgres import source
 from fingerv7.core import takeover
+from fingerv7.runtime import main
 from fingerv7.runtime.publisher import Publisher
 from fingerv7_sidecar import api as sidecar_api
+
+from .loop import ProcessDied
 
 if TYPE_CHECKING:
     from .world import World
@@ -43,6 +46,7 @@ class Hooks:
         ):
             self.put(module, name, getattr(module, name) * share)
         self.put(sidecar_api, "time", _Time(world))
+        self.put(main, "os", _Os(world))
         publish = Publisher.publish
 
         async def watched(publisher: Publisher, writes: Any, workers: Any, status: Any) -> Any:
@@ -72,3 +76,14 @@ class _Time:
 
     def __init__(self, world: World) -> None:
         self.monotonic = world.loop.time
+
+
+class _Os:
+    """Stands for the module `os` where a process ends itself."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def _exit(self, status: int) -> None:
+        self._world.exit()
+        raise ProcessDied

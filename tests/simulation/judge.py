@@ -14,7 +14,6 @@ from fingerv7.core.handover import Action
 if TYPE_CHECKING:
     from fingerv7.core.handover import Write
 
-    from .replica import Replica
     from .store import Commit
     from .worker import Worker
     from .world import World
@@ -143,7 +142,7 @@ class Judge:
                     )
                     return
 
-    def took_office(self, replica: Replica) -> None:
+    def took_office(self) -> None:
         world = self._world
         world.counts["terms"] += 1
         assignments = [(w.get("status") or {}).get("assignment") or {} for w in world.fingerworkers().values()]

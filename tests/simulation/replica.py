@@ -1,8 +1,8 @@
-"""One replica of the operator: `runtime.main.serve` and `_in_office` without sockets, signals and kopf.
+"""One replica of the operator: `runtime.main.serve` without sockets, signals and kopf.
 
-Everything that decides is production code, from the election to the pool's loop. Replaced are the entrance (kopf's
-watch of StreamPools, here a list and a watch), Events and metrics, which no stream depends on, and the watchdog's
-thread, which the simulated clock plays.
+Everything that decides is production code, from the election through the term to the pool's loop. Replaced are the
+entrance (kopf's watch of StreamPools, here a list and a watch), Events and metrics, which no stream depends on, and
+the watchdog's thread, which the simulated clock plays.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from fingerv7.adapters.kube.election import Election
 from fingerv7.adapters.kube.errors import KubeError
 from fingerv7.adapters.kube.resources import STREAMPOOLS
 from fingerv7.runtime.clocks import Clocks
+from fingerv7.runtime.feed import PoolFeed
 from fingerv7.runtime.fleet import Fleet
-from fingerv7.runtime.main import _catch_up, _take_office
+from fingerv7.runtime.main import _in_office, _take_office
 from fingerv7.runtime.office import Office
-from fingerv7.runtime.pools import Pools
 from fingerv7.runtime.term import Term
 
 from .clients import SimKube
@@ -40,6 +40,8 @@ class _Silence:
         self._world = world
 
     async def record(self, *_: Any, **__: Any) -> None: ...
+
+    async def close(self) -> None: ...
 
     def took_over(self, pool: object) -> None:
         self._world.counts["takeover"] += 1
@@ -87,25 +89,23 @@ class Replica:
         self.clock = clock
         self.process: Process | None = None
         self.link: Link | None = None
-        self.pools: Pools | None = None
-        self.fleet: Fleet | None = None
-        self.term: Term | None = None
+        self.term: _Term | None = None
         self.election: Election | None = None
-        self.wanted = True
+        self._stop: asyncio.Event | None = None
         self._lives = 0
 
     @property
     def in_office(self) -> bool:
         running = self.process is not None and self.process.alive
-        return running and self.term is not None and self.pools is not None and self.term.may_write
+        return running and self.term is not None and self.term.begun and self.term.may_write
 
     def start(self) -> None:
-        if not self.wanted or (self.process and self.process.alive):
+        if self.process and self.process.alive:
             return
         self._lives += 1
         self.process = self.world.loop.process(f"{self.name}#{self._lives}", self.clock)
         self.link = self.world.link(self.process, self.crash)
-        self.pools = self.fleet = self.term = self.election = None
+        self.term = self.election = self._stop = None
         self.process.spawn(self._serve(self.process, self.link))
 
     def crash(self) -> None:
@@ -119,19 +119,8 @@ class Replica:
 
     def stop_gracefully(self) -> None:
         """SIGTERM."""
-        if self.process and self.process.alive:
-            self.process.after(0.0, self._leave, self.process)
-
-    def _leave(self, process: Process) -> None:
-        process.spawn(self._release(process))
-
-    async def _release(self, process: Process) -> None:
-        if self.pools:
-            await self.pools.stop()
-        if self.election:
-            await self.election.release()
-        self.crash()
-        raise ProcessDied
+        if self.process and self.process.alive and self._stop:
+            self.process.after(0.0, self._stop.set)
 
     def _lost(self, why: str) -> None:
         if self.process:
@@ -149,7 +138,7 @@ class Replica:
             wall=clock.wall,
         )
         api = SimKube(link, request_timeout_s=world.request_timeout_s, watch_stall_s=world.watch_stall_s)
-        self.fleet = fleet = Fleet(api, namespace=None, clock=clocks.monotonic)
+        fleet = Fleet(api, namespace=None, clock=clocks.monotonic)
         election = self.election = Election(
             api,
             namespace=NAMESPACE,
@@ -164,29 +153,49 @@ class Replica:
             watchdog=False,
         )
         election._watchdog = _Watchdog(process, lambda: election._end("the watchdog expired"))  # type: ignore[assignment]
-        watching = [asyncio.create_task(fleet.workers.run()), asyncio.create_task(fleet.leases.run())]
-        epoch = await _take_office(election, fleet)
-        term = self.term = Term(epoch, may_write=lambda: election.may_write)
-        holding = asyncio.create_task(election.hold())
-        await _catch_up(fleet)
-        term.begin(fleet.highest_leader_epoch())
-        world.note(process, f"in office {term.leader_epoch}")
-        world.judge.took_office(self)
-        silence: Any = _Silence(world)
-        pools = self.pools = Pools(Office(api, fleet, term, silence, clocks, silence))
-        strays = asyncio.create_task(pools.run_strays())
-        feeding = asyncio.create_task(_feed(api, pools))
-        superseded = asyncio.create_task(pools.superseded.wait())
-        await asyncio.wait({superseded, holding, strays, feeding, *watching}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (holding, strays, feeding, *watching):
-            if task.done() and not pools.superseded.is_set():
-                world.defect(f"{process.name}: a task that never ends has ended: {task.exception()!r}")
-        world.note(process, "superseded")
+        feed = PoolFeed()
+        stop = self._stop = asyncio.Event()
+        stopping = asyncio.create_task(stop.wait())
+        forever = [
+            asyncio.create_task(fleet.workers.run()),
+            asyncio.create_task(fleet.leases.run()),
+            asyncio.create_task(_watch_pools(api, feed)),
+        ]
+        outside = {stopping, *forever}
+        acquiring = asyncio.create_task(_take_office(election, fleet))
+        await asyncio.wait({acquiring, *outside}, return_when=asyncio.FIRST_COMPLETED)
+        if acquiring.done():
+            silence: Any = _Silence(world)
+            term = self.term = _Term(acquiring.result(), self, election)
+            await _in_office(Office(api, fleet, term, silence, clocks, silence), election, feed, outside)
+        else:
+            acquiring.cancel()
+            await asyncio.gather(acquiring, return_exceptions=True)
+        if any(task.done() for task in forever):
+            world.defect(f"{process.name}: a task that never ends has ended")
+        await election.release()
         self.crash()
         raise ProcessDied
 
 
-async def _feed(api: SimKube, pools: Pools) -> None:
+class _Term(Term):
+    """Says when it begins."""
+
+    def __init__(self, acquired_at: int, replica: Replica, election: Election) -> None:
+        super().__init__(acquired_at, may_write=lambda: election.may_write)
+        self._replica = replica
+        self.begun = False
+
+    def begin(self, highest_stored: int) -> None:
+        super().begin(highest_stored)
+        self.begun = True
+        replica = self._replica
+        if replica.process:
+            replica.world.note(replica.process, f"in office {self.leader_epoch}")
+        replica.world.judge.took_office()
+
+
+async def _watch_pools(api: SimKube, feed: PoolFeed) -> None:
     """Kopf's part: StreamPools as they are listed, and as they change."""
     path = STREAMPOOLS.path(None)
     known: dict[str, Any] = {}
@@ -194,15 +203,15 @@ async def _feed(api: SimKube, pools: Pools) -> None:
         try:
             items, version = await api.list(path)
             for gone in known.keys() - {item["metadata"]["uid"] for item in items}:
-                await pools.observe("DELETED", known[gone])
+                await feed.observe("DELETED", known[gone])
             known = {item["metadata"]["uid"]: item for item in items}
             for item in items:
-                await pools.observe(None, item)
+                await feed.observe(None, item)
             events = api.watch(path, resource_version=version, timeout_s=300.0)
             try:
                 async for kind, body in events:
                     if kind != "BOOKMARK":
-                        await pools.observe(kind, body)
+                        await feed.observe(kind, body)
             finally:
                 await events.aclose()
         except KubeError:

@@ -242,7 +242,6 @@ class World:
             if pod.worker and pod.worker.hung:
                 pod.crash_worker()
         for replica in self.replicas:
-            replica.wanted = True
             replica.start()
 
     def restart_s(self) -> float:
@@ -253,6 +252,12 @@ class World:
             self.loop.nature.after(self.rng.random() * 0.5, pod.start)
         for replica in self.replicas:
             self.loop.nature.after(self.rng.random() * 0.5, replica.start)
+
+    def exit(self) -> None:
+        """`os._exit` by the operator's process that runs now."""
+        for replica in self.replicas:
+            if replica.process is self.loop.current:
+                replica.crash()
 
     # --- what is known of it ------------------------------------------------------------------------------
 
