@@ -23,7 +23,7 @@ from fingerv7.adapters.kube.credentials import Credentials, load_credentials
 from fingerv7.adapters.kube.election import Election
 from fingerv7.adapters.kube.errors import CredentialsError, KubeError
 from fingerv7.adapters.kube.events import EventRecorder
-from fingerv7.runtime import handlers, logs
+from fingerv7.runtime import handlers, logs, memory
 from fingerv7.runtime.clocks import Clocks
 from fingerv7.runtime.feed import PoolFeed
 from fingerv7.runtime.fleet import Fleet
@@ -48,6 +48,7 @@ def main() -> None:
         credentials = load_credentials(kubeconfig=settings.kubeconfig, context=settings.context)
     except (SettingsError, CredentialsError) as error:
         sys.exit(f"fingerv7-operator: {error}")
+    memory.look_at_each_object_once()
     sys.exit(asyncio.run(serve(settings, credentials)))
 
 

@@ -39,6 +39,8 @@ Json = dict[str, Any]
 SHOW_EVERY_S = 0.5
 STARTING_S = 2.0
 """A source that answers within this time is never shown as not tried."""
+IN_A_ROW = 100
+"""Workers that are looked at without a turn for others: of thousands that takes longer than a heartbeat may wait."""
 GOOD = frozenset({"Ready", "Applied", "SourceReachable", "Balanced", "CapacitySufficient"})
 """Conditions whose False deserves a Warning; of the others, their True does."""
 SILENT_TYPES = frozenset({"Applied", "Balanced", "Paused", "StreamsSuspected"})
@@ -163,7 +165,9 @@ class Reporter:
             del self._workers[gone]
         busy = self._publisher.in_flight
         due_now: list[tuple[Worker, Json, _Shown]] = []
-        for name, worker in world.workers.items():
+        for number, (name, worker) in enumerate(world.workers.items(), start=1):
+            if number % IN_A_ROW == 0:
+                await asyncio.sleep(0)
             if name in busy:
                 continue
             lease = world.leases.get(name)
