@@ -47,7 +47,7 @@ class SimKube:
         plural, name, _ = parse_path(path)
         assert name
         if params and "resourceVersion" in params:
-            at = self._link.stalled_at or self._link.server.loop.now
+            at = self._link.deaf.get(name) or self._link.stalled_at or self._link.server.loop.now
             return await self._ask(lambda: self._store.get_as_of(plural, name, at), timeout_s)
         return await self._ask(lambda: self._store.get(plural, name), timeout_s)
 
@@ -61,23 +61,25 @@ class SimKube:
 
     async def create(self, path: str, body: Json) -> Json:
         plural, _, _ = parse_path(path)
-        return await self._write(lambda who: self._store.create(plural, body, writer=who))
+        return await self._write(plural, lambda who: self._store.create(plural, body, writer=who))
 
     async def replace(self, path: str, body: Json) -> Json:
         plural, name, _ = parse_path(path)
         assert name
-        return await self._write(lambda who: self._store.replace(plural, name, body, writer=who))
+        return await self._write(f"{plural}/{name}", lambda who: self._store.replace(plural, name, body, writer=who))
 
     async def merge_patch(self, path: str, patch: Json) -> Json:
         plural, name, sub = parse_path(path)
         assert name
-        return await self._write(lambda who: self._store.patch(plural, name, patch, sub, writer=who))
+        return await self._write(
+            f"{plural}/{name}", lambda who: self._store.patch(plural, name, patch, sub, writer=who)
+        )
 
     async def delete(self, path: str, *, uid: str | None = None, resource_version: str | None = None) -> Json:
         plural, name, _ = parse_path(path)
         assert name
         wanted = {"uid": uid, "resourceVersion": resource_version}
-        return await self._write(lambda who: self._store.delete(plural, name, wanted, writer=who))
+        return await self._write(f"{plural}/{name}", lambda who: self._store.delete(plural, name, wanted, writer=who))
 
     def watch(self, path: str, *, resource_version: str, params: Params | None = None, timeout_s: float) -> Any:
         plural, _, _ = parse_path(path)
@@ -89,10 +91,13 @@ class SimKube:
     async def _ask(self, work: Callable[[], Any], timeout_s: float | None) -> Any:
         return await self._insist(work, write=False, timeout_s=timeout_s)
 
-    async def _write(self, work: Callable[[str], Any]) -> Any:
-        return await self._insist(functools.partial(work, self._link.process.name), write=True, timeout_s=None)
+    async def _write(self, target: str, work: Callable[[str], Any]) -> Any:
+        bound = functools.partial(work, self._link.process.name)
+        return await self._insist(bound, write=True, timeout_s=None, target=target)
 
-    async def _insist(self, work: Callable[[], Any], *, write: bool, timeout_s: float | None) -> Any:
+    async def _insist(
+        self, work: Callable[[], Any], *, write: bool, timeout_s: float | None, target: str = ""
+    ) -> Any:
         """As `transport.Transport` does: reads are repeated, writes only when nobody looked at them."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + (self._request_timeout_s if timeout_s is None else timeout_s)
@@ -101,7 +106,7 @@ class SimKube:
         while True:
             tried += 1
             try:
-                return await self._attempt(work, write, deadline)
+                return await self._attempt(work, write, deadline, target)
             except TooManyRequests:
                 again = tried < 8
                 if not again:
@@ -117,7 +122,7 @@ class SimKube:
                 raise error or api_error(429, {"reason": "TooManyRequests"})
             await asyncio.sleep(pause)
 
-    async def _attempt(self, work: Callable[[], Any], write: bool, deadline: float) -> Any:
+    async def _attempt(self, work: Callable[[], Any], write: bool, deadline: float, target: str) -> Any:
         loop = asyncio.get_running_loop()
         future = loop.create_future()
 
@@ -126,7 +131,7 @@ class SimKube:
                 future.set_result((status, result))
 
         timer = loop.call_at(deadline, answer, 0, "timeout")
-        self._link.send(work, answer, write=write)
+        self._link.send(work, answer, write=write, target=target)
         try:
             status, result = await future
         finally:

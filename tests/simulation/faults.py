@@ -332,15 +332,63 @@ def _back_at_t(world: World, rng: random.Random) -> Script:
         return
     link.up_blocked = link.down_blocked = True
     t_s = world.scale.takeover_s / leader.clock.rate
-    heard = past[-1][0]
-    yield max(0.0, heard + t_s - 0.3 - loop.now)
-    if leader.link:
-        leader.link.slow_writes_s = rng.choice((0.0, 1.0, 2.0))
-    yield max(0.0, heard + t_s + rng.uniform(-0.2, 0.6) - loop.now)
+    silent_at = past[-1][0] + t_s
+    yield max(0.0, silent_at - 0.3 - loop.now)
+    leader.link.slow_writes_s = rng.choice((0.0, 1.0, 2.0))
+    yield max(0.0, silent_at + rng.uniform(-0.6, 0.3) - loop.now)
     link.heal()
-    yield 1.5
-    if leader.link:
-        leader.link.slow_writes_s = 0.0
+    yield max(0.0, silent_at + 0.45 - loop.now)
+    leader.link.slow_writes_s = 0.0
+
+
+@_kind("renewals of one worker lost", 3)
+def _renewals_lost(world: World, rng: random.Random) -> Script:
+    """The leader's watch of Leases loses one worker's, and the cache behind it as well."""
+    leader, pod = world.leader, _pod(world, rng)
+    if not leader or not leader.link:
+        return
+    link = leader.link
+    link.deaf[pod.name] = world.loop.now
+    yield world.scale.takeover_s * rng.uniform(0.5, 2.2)
+    link.deaf.pop(pod.name, None)
+
+
+@_kind("one worker's object slow to write", 7)
+def _slow_target(world: World, rng: random.Random) -> Script:
+    """Just when it is to be given something; then it, or the leader, is not there any more."""
+    server, t_s = world.server, world.scale.takeover_s
+    pod, leader = _pod(world, rng), world.leader
+    target = f"fingerworkers/{pod.name}"
+    low, high = rng.choice(((0.1, 0.5), (0.3, 1.5), (0.45, 0.9)))
+    server.slow_targets[target] = low * t_s, high * t_s
+    for _ in range(rng.randint(1, 5)):
+        world.add_row()
+    yield 1.0 + rng.random() * 0.4 * t_s
+    what, link = rng.choice(("unheard", "unheard", "stop", "kill", "cut off", "nothing")), pod.link
+    if what == "unheard" and link:
+        link.up_blocked = True
+    elif leader and what == "stop":
+        leader.stop_gracefully()
+    elif leader and what == "kill":
+        leader.crash()
+    elif leader and leader.link and what == "cut off":
+        leader.link.up_blocked = leader.link.down_blocked = True
+    yield t_s * rng.uniform(0.5, 1.5)
+    server.slow_targets.pop(target, None)
+    if link:
+        link.heal()
+    if leader and leader.link:
+        leader.link.heal()
+
+
+@_kind("sidecar stopped", 3)
+def _sidecar_stopped(world: World, rng: random.Random) -> Script:
+    """SIGTERM to both of a pod, which then start again; the last words may be long on their way."""
+    pod = _pod(world, rng)
+    if pod.link and rng.random() < 0.6:
+        pod.link.slow_writes_s = world.scale.takeover_s * rng.choice((0.2, 0.5))
+    pod.stop_gracefully()
+    yield 0.0
 
 
 # --- the database -----------------------------------------------------------------------------------------

@@ -52,6 +52,8 @@ class Server:
         self.bookmark_s = 5.0
         self.watches: list[Watch] = []
         self.counts: Counter[str] = Counter()
+        self.slow_targets: dict[str, tuple[float, float]] = {}
+        """What takes long to write, say for an admission webhook, and how much longer."""
         self.store.on_commit.append(self._tell)
 
     def latency(self) -> float:
@@ -87,14 +89,16 @@ class Link:
         """Since when the cache behind its watches, and behind reads that do not ask for the newest, stands still."""
         self.slow_writes_s = 0.0
         """Writes are on their way for up to so much longer."""
+        self.deaf: dict[str, float] = {}
+        """Worker whose renewals its watches lose, and since when."""
         self.crash_in: int | None = None
         """Die after so many more accepted writes, before their answer."""
         self.on_crash: Callable[[], None] | None = None
         self.watches: list[Watch] = []
         self._waiting: list[tuple[Callable[[], Any], Answer, bool]] = []
 
-    def send(self, work: Callable[[], Any], answer: Answer, *, write: bool) -> None:
-        """`work` is done at the server, if the request gets there."""
+    def send(self, work: Callable[[], Any], answer: Answer, *, write: bool, target: str = "") -> None:
+        """`work` is done at the server, if the request gets there. `target`: what it writes, plural and name."""
         server, process = self.server, self.process
         if not process.alive:
             return
@@ -112,6 +116,8 @@ class Link:
             delay += rng.random() * weather.late_s
         if write and self.slow_writes_s:
             delay += rng.random() * self.slow_writes_s
+        if target in server.slow_targets:
+            delay += rng.uniform(*server.slow_targets[target])
         server.loop.at(server.loop.now + delay, server.loop.nature, self._arrive, work, answer, write)
 
     def stall(self, plural: str = "") -> None:
@@ -126,6 +132,7 @@ class Link:
     def heal(self) -> None:
         self.up_blocked = self.down_blocked = self.stalled = False
         self.stalled_at = self.slow_writes_s = 0.0
+        self.deaf.clear()
         waiting, self._waiting = self._waiting, []
         for work, answer, write in waiting:
             self.server.loop.nature.after(self.server.latency(), self._arrive, work, answer, write)
@@ -253,6 +260,8 @@ class Watch:
             self.break_off()
 
     def offer(self, commit: Commit) -> None:
+        if commit.name in self.link.deaf and commit.plural == "leases":
+            return
         event = self._event(commit)
         if event:
             self._deliver(*event)

@@ -184,6 +184,7 @@ class Pod:
             self.sidecar.after(0.0, self.runtime.post, StopRequested())
         if self.worker and self.worker.process.alive:
             self.worker.process.after(0.0, self.worker.terminate)
+            self.world.loop.nature.after(3 * self.settings.timing.stop_time_ms / 1000, self._kill, self.worker)
 
     def remove(self) -> None:
         """The pod is gone for good, with its folder."""

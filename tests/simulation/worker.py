@@ -119,13 +119,17 @@ class Worker:
             self._busy = True
             self.process.after_own(self._some(self._manners.stop_s), self._stop, stops)
             return
+        if self._stopping:
+            if self.pod:
+                self.pod.crash_worker()  # it has ended
+            return
         starts = {i: token for i, token in wanted.items() if i not in self.running}
         if starts:
             if holds:
                 self._busy = True
                 self.process.after_own(self._some(self._manners.start_s), self._start, starts)
             return
-        if config and not self._stopping and (holds or not config[1]) and self._confirmed != config[0]:
+        if config and (holds or not config[1]) and self._confirmed != config[0]:
             self._confirmed = config[0]
             self._folder.confirm(config[0])
         self._watch_fence(holds)

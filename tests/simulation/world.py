@@ -230,6 +230,7 @@ class World:
 
     def make_whole(self) -> None:
         """Nothing is broken any more: what is left is for the system to mend."""
+        self.server.slow_targets.clear()
         for link in self.links:
             link.crash_in = None
             link.heal()
