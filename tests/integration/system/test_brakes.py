@@ -17,6 +17,8 @@ from devenv.streams import invent
 
 from .conftest import LEASE_S, SOON_S
 
+pytestmark = pytest.mark.integration
+
 WORKERS = 5
 
 

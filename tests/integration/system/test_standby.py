@@ -17,6 +17,8 @@ from devenv.streams import invent
 
 from .listening_proxy import ListeningProxy
 
+pytestmark = pytest.mark.integration
+
 ELECTION = {
     "FINGERV7_LEASE_SECONDS": "6",
     "FINGERV7_RENEW_DEADLINE_SECONDS": "4",
