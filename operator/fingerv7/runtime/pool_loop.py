@@ -88,6 +88,7 @@ class PoolLoop:
         self._barrier_passed = False
         self._catalog = PoolCatalog(pool)
         self._chores: asyncio.Task[None] | None = None
+        self._chores_began_s = 0.0
         self._decided_s = 0.0
         """How long the last decision took."""
         self._acknowledged: dict[str, int] = {}
@@ -119,8 +120,10 @@ class PoolLoop:
         self._wake.set()
 
     def idle_s(self) -> float:
-        """How long ago the last round began: one that hangs, or a loop that has died, grows old here."""
-        return self._clocks.monotonic() - self._round_began_s
+        """How long ago the last round began, or chores that are not done: what hangs or has died grows old here."""
+        now = self._clocks.monotonic()
+        chores_s = now - self._chores_began_s if self._chores and not self._chores.done() else 0.0
+        return max(now - self._round_began_s, chores_s)
 
     # --- the loop -----------------------------------------------------------------------------------------
 
@@ -204,6 +207,7 @@ class PoolLoop:
             finished, self._chores = self._chores, None
             finished.result()
         if self._chores is None:
+            self._chores_began_s = self._clocks.monotonic()
             self._chores = asyncio.create_task(self._chore(world, decision, moving=moving))
 
     async def _chore(self, world: World, decision: Decision, *, moving: bool) -> None:

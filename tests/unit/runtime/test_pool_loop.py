@@ -120,7 +120,7 @@ async def test_a_loop_goes_round_while_the_api_server_is_down_and_is_stuck_when_
     try:
         for _ in range(3):
             it.now += POOL_STUCK_S + 1  # its worker is silent, and cannot be read
-            await until(lambda: it.loop.idle_s() == 0, "another round")
+            await until(lambda: it.loop.idle_s() == 0, "another round, its chores included")
         it.api.hangs.set()
         it.now += 1.0
         async with asyncio.timeout(10):
@@ -132,3 +132,22 @@ async def test_a_loop_goes_round_while_the_api_server_is_down_and_is_stuck_when_
         await asyncio.wait([running])
     it.now += 1000.0
     assert it.loop.idle_s() > POOL_STUCK_S, "nor does one that has ended look alive"
+
+
+async def test_chores_that_never_end_count_as_well():
+    it = InOffice()
+    unregistered = worker("a", 90)
+    unregistered["metadata"]["finalizers"] = []
+    it.fleet.workers._objects.take("ADDED", unregistered)
+    it.fleet.leases.put(lease("a"))
+    it.api.hangs.set()
+    running = asyncio.create_task(it.loop.run())
+    try:
+        async with asyncio.timeout(10):
+            await it.api.asked.wait()
+        it.now += POOL_STUCK_S + 1
+        await until(lambda: it.now - it.loop._round_began_s == 0, "rounds go on")
+        assert it.loop.idle_s() > POOL_STUCK_S
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
