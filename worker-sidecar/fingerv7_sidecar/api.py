@@ -22,6 +22,7 @@ from fingerv7_sidecar.identity import Identity
 _TOKEN_AGE_S = 60.0
 _READ_TIMEOUT_S = 10.0
 _SAFETY_READ_S = 60.0
+_SETTLING_S = 1.0
 _WATCH_S = 290
 _WATCH_SILENCE_S = 100.0
 """The API server sends a bookmark about each minute, so this much silence is a dead connection."""
@@ -122,6 +123,9 @@ class WorkerMirror:
         self._object = f"{self._collection}/{identity.name}"
         self._version = ""
         """The resourceVersion that was seen last; empty when there is no object."""
+        self._expired = False
+        """The API server keeps no history since then: an object that did not change for long cannot be watched from
+        its own version, however often it is read."""
 
     async def run(self, serial: int) -> None:
         failures = 0
@@ -166,10 +170,13 @@ class WorkerMirror:
 
     async def _watch(self, serial: int) -> None:
         """Until the watch ends, or a direct read beside it shows that it missed something."""
+        # A watch that begins with what exists does not tell of a deletion just before.
+        pause_s = _SETTLING_S if self._expired else _SAFETY_READ_S
         watch = asyncio.ensure_future(self._follow(serial))
         try:
             while True:
-                await asyncio.wait([watch], timeout=_SAFETY_READ_S * (0.8 + 0.4 * random.random()))
+                await asyncio.wait([watch], timeout=pause_s * (0.8 + 0.4 * random.random()))
+                pause_s = _SAFETY_READ_S
                 if watch.done():
                     await watch
                     return
@@ -193,8 +200,8 @@ class WorkerMirror:
         return now != before and self._version == before
 
     async def _follow(self, serial: int) -> None:
-        # Without a resourceVersion, when there is no object, the watch begins with what exists.
-        start = f"&resourceVersion={self._version}" if self._version else ""
+        # Without a resourceVersion the watch begins with what exists.
+        start = f"&resourceVersion={self._version}" if self._version and not self._expired else ""
         target = (
             f"{self._collection}?watch=1&fieldSelector=metadata.name%3D{self._identity.name}{start}"
             f"&allowWatchBookmarks=true&timeoutSeconds={_WATCH_S + random.randrange(60)}"
@@ -203,6 +210,9 @@ class WorkerMirror:
         try:
             async with asyncio.timeout(_READ_TIMEOUT_S):
                 status, parts = await connection.stream("GET", target, self._api.headers())
+            self._expired = status == 410
+            if self._expired:
+                return
             if status != 200:
                 raise HttpError(self._explain(status, None))
             pending = b""
@@ -225,8 +235,11 @@ class WorkerMirror:
         """Whether the watch can go on."""
         event = _json_object(line)
         seen = event.get("object") if event else None
-        if event is None or not isinstance(seen, dict) or event.get("type") == "ERROR":
-            return False  # such as 410: read again
+        if event is None or not isinstance(seen, dict):
+            return False
+        if event.get("type") == "ERROR":
+            self._expired = seen.get("code") == 410
+            return False
         metadata = seen.get("metadata") or {}
         if event["type"] == "BOOKMARK":
             return True

@@ -34,6 +34,8 @@ class ApiServer:
         self.leases: dict[str, dict[str, Any]] = {}
         self.workers: dict[str, dict[str, Any]] = {}
         self.version = 100
+        self.oldest = 0
+        """Watches cannot begin before this version."""
         self.token = TOKEN
         self.requests: list[tuple[str, str]] = []
         self.lease_bodies: list[dict[str, Any]] = []
@@ -192,6 +194,9 @@ class ApiServer:
     async def _watch(self, parser: h11.Connection, writer: asyncio.StreamWriter, target: str) -> None:
         queue: asyncio.Queue[tuple[str, dict[str, Any]] | None] = asyncio.Queue()
         since = int(target.partition("&resourceVersion=")[2].partition("&")[0] or 0)
+        if 0 < since < self.oldest:
+            await self._send(parser, writer, 410, status(410, "Expired"))
+            return
         for body in self.workers.values():
             if int(body["metadata"]["resourceVersion"]) > since:
                 queue.put_nowait(("ADDED", body))

@@ -121,6 +121,18 @@ async def test_a_watch_that_ends_is_taken_up_again(api, running):
         await it.until(lambda: it.sidecar.applied_epoch == 2)
 
 
+async def test_an_object_older_than_the_servers_history_is_watched_all_the_same(api, running):
+    api.put_worker("w1", "uid-1", assignment=assigned(1, "a"))
+    api.oldest = api.version + 100
+    async with running(confirm_on_write=True) as it:
+        await it.until(lambda: it.sidecar.applied_epoch == 1)
+        await api.until(lambda: sum("watch=1" in target for _, target in api.requests) >= 2)
+        asked = len(api.requests)
+        api.put_worker("w1", "uid-1", assignment=assigned(2, "a", "b"))
+        await it.until(lambda: it.sidecar.applied_epoch == 2)
+        assert not any("watch=1" in target for _, target in api.requests[asked:])
+
+
 async def test_without_an_answer_the_config_is_emptied_at_the_deadline_and_filled_after_it(api, running):
     api.put_worker("w1", "uid-1", assignment=assigned(1, "a"))
     async with running(confirm_on_write=True) as it:
