@@ -52,6 +52,8 @@ class Takeovers:
     """Whether at the last decision nobody who holds streams was late or silent: there is nothing to release."""
     mass: bool = False
     """Whether the workers taken over last were part of a mass failure, which says nothing of their streams."""
+    last_mass: float = -math.inf
+    """When the last mass failure was seen."""
     last_release: float = -math.inf
     _overridden: bool = False
     """Somebody released the brake for this mass failure, and it stays so until that is over."""
@@ -70,6 +72,8 @@ class Takeovers:
         """The workers taken over as of now (those of before included, until they are heard again).
 
         Only workers that are `holding` streams count for the brake: the long dead, who hold nothing, are no news.
+        When a network is mended, workers are heard again one after the other, and once half of them are the rest is
+        no mass any more; so a brake that held goes on holding for one T, in which the living among them are heard.
         `confirmed`: whose silence a direct read has shown. `override`: the brake does not hold.
         """
         for name in [n for n in self.taken if n not in health or health[n].verdict is Verdict.ALIVE]:
@@ -82,8 +86,11 @@ class Takeovers:
         self.unconfirmed = [n for n in silent if n in holding and n not in waiting]
         self.mass = self._mass(health, holding, policy, t_s, now)
         self._overridden &= self.mass
+        if self.mass:
+            self.last_mass = now
+        ending = self.held_since is not None and now - self.last_mass < t_s
         self.released = []
-        if not waiting or not self.mass:
+        if not waiting or not (self.mass or ending):
             self.held_since = None
             allowed = waiting
         elif override or self._overridden:

@@ -62,6 +62,30 @@ def test_the_brake_lets_go_when_they_are_heard_again():
     assert takeovers.held_since is None
 
 
+def test_when_half_of_a_mass_is_heard_again_the_others_have_one_takeover_time_to_follow():
+    takeovers = Takeovers()
+    decide(takeovers, fleet(3, silent=5), 0.0)
+    assert decide(takeovers, fleet(6, silent=2), 10.0) == frozenset()
+    assert decide(takeovers, fleet(7, silent=1), T - 0.1) == frozenset()
+    assert decide(takeovers, fleet(8), T) == frozenset()
+    assert takeovers.held_since is None
+
+
+def test_who_is_dead_in_a_mass_that_is_over_waits_no_longer_than_that():
+    takeovers = Takeovers()
+    decide(takeovers, fleet(3, silent=5), 0.0)
+    assert decide(takeovers, fleet(6, silent=2), 10.0) == frozenset()
+    assert len(decide(takeovers, fleet(6, silent=2), T)) == 2
+    assert takeovers.held_since is None
+
+
+def test_who_goes_silent_alone_after_a_mass_is_taken_over_at_once():
+    takeovers = Takeovers()
+    decide(takeovers, fleet(3, silent=5), 0.0)
+    decide(takeovers, fleet(8), 1.0)
+    assert len(decide(takeovers, fleet(7, silent=1), 2.0)) == 1
+
+
 def test_a_worker_that_is_heard_again_is_no_longer_taken_over():
     takeovers = Takeovers()
     decide(takeovers, fleet(7, silent=1), 0.0)
