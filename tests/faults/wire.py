@@ -27,6 +27,8 @@ class State(Enum):
     """Requests arrive, answers do not."""
     DOWN = "down"
     """Connections are reset, new ones as well."""
+    RESETTING = "resetting"
+    """Connections are reset as soon as the server says something."""
 
 
 class Wire(Background):
@@ -78,7 +80,7 @@ class Wire(Background):
         self._state = state
         self._changed.set()
         self._changed = asyncio.Event()
-        if state is State.DOWN:
+        if state in (State.DOWN, State.RESETTING):
             await self._break()
 
     async def _break(self) -> None:
@@ -115,6 +117,9 @@ class Wire(Background):
             while chunk := await reader.read(_CHUNK):
                 await asyncio.sleep(self.delay_s)
                 await self._passable(upstream=upstream)
+                if self._state is State.RESETTING and not upstream:
+                    _reset(writer.transport)
+                    return
                 writer.write(chunk)
                 await writer.drain()
             await self._passable(upstream=upstream)

@@ -1,0 +1,171 @@
+"""Workers that freeze, are cut off or are replaced by another pod while they live: all in one fleet, at one moment.
+
+Killed workers and sidecars, and frozen sidecars, are in tests/integration/system/test_takeover.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import pytest
+
+from devenv.cluster import Cluster
+from devenv.fleet import Fleet
+from devenv.postgres import Postgres
+from reference_worker.verdict import Gap
+
+from .api_proxy import ApiProxy, Fault, Request
+from .seen import (
+    PROMISED_GAP_S,
+    SOON_S,
+    TAKEOVER_S,
+    await_ready,
+    gaps,
+    judge,
+    judge_worker,
+    worker_name,
+)
+from .wire import State, Wire
+
+FROZEN_WORKER, FROZEN_POD, CUT_OFF, DEAF, REBORN, UNANSWERED = (worker_name(number) for number in range(1, 7))
+REFUSED = {429: worker_name(7), 500: worker_name(8), 409: worker_name(9)}
+WORKERS = 14
+REPORT_TIMEOUT_S = 2.0
+SENT_EVERY_S = 1.0
+"""Reports and renewals."""
+A_WHILE_S = 3.0
+"""Less than D: API servers that do not answer as they should cost nothing for so long."""
+
+
+@dataclass(frozen=True)
+class Aftermath:
+    """What the journal says about nine of fourteen workers, each of which failed in its own way."""
+
+    fleet: Fleet
+    before: dict[str, str]
+    """By stream: who had it when it happened."""
+    began: datetime
+    gaps: list[Gap] = field(repr=False)
+    """Until 2 T were over."""
+    requests: dict[str, list[Request]] = field(repr=False)
+    """By worker, of those that came through a proxy: until then."""
+
+    def judge(self, fault: str, name: str, allowed_gap_s: float) -> float:
+        lost = [stream for stream, worker in self.before.items() if worker == name]
+        return judge_worker(self.fleet, fault, self.gaps, lost, allowed_gap_s)
+
+
+@pytest.fixture(scope="module")
+def aftermath(cluster: Cluster, postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aftermath]:
+    folder = tmp_path_factory.mktemp("workers")
+    with contextlib.ExitStack() as stack:
+        wires = {name: stack.enter_context(Wire.to(cluster.server)) for name in (CUT_OFF, DEAF, REBORN)}
+        proxies = {
+            name: stack.enter_context(ApiProxy(cluster.server, cluster.ca_file))
+            for name in (UNANSWERED, *REFUSED.values())
+        }
+        fleet = stack.enter_context(Fleet(cluster, postgres, rows=14 * WORKERS, folder=folder))
+        for name, wire in wires.items():
+            fleet.start_worker(name, 60, sidecar_environment={"KUBERNETES_API_URL": wire.url})
+        for name, proxy in proxies.items():
+            fleet.start_worker(name, 60, sidecar_environment=proxy.sidecar_environment(folder / f"{name}.crt"))
+        fleet.start_worker(FROZEN_WORKER, 60, sidecar_environment={"REPORT_TIMEOUT": f"{REPORT_TIMEOUT_S:.0f}s"})
+        fleet.start_worker(FROZEN_POD, 60)
+        for number in range(10, WORKERS + 1):
+            fleet.start_worker(worker_name(number), 60)
+        fleet.start_operator("operator-a")
+        fleet.wait_all_running(120)
+        await_ready(fleet, *fleet.workers)
+
+        before, began, now_s = fleet.assigned(), fleet.now(), time.monotonic()
+        over_at, for_a_while = now_s + 2 * TAKEOVER_S, _For(until_s=now_s + A_WHILE_S)
+        proxies[UNANSWERED].judge = lambda r: Fault(lose_reply=True) if r.is_write and for_a_while() else None
+        for status, name in REFUSED.items():
+            proxies[name].judge = lambda r, s=status: _refusal(s, r) if for_a_while() else None
+        # No probe for the frozen: nobody but their own fence may keep them from harm when they thaw.
+        fleet.workers[FROZEN_WORKER].probe.enabled = False
+        fleet.workers[FROZEN_WORKER].worker.process.send(signal.SIGSTOP)
+        fleet.workers[FROZEN_POD].pause()
+        wires[CUT_OFF].state = wires[REBORN].state = State.SILENT
+        wires[DEAF].state = State.DEAF
+        # The new pod can reach the API server; the old one and its worker live on behind the cut.
+        reborn = fleet.make_worker(fleet.workers[REBORN].spec, folder="reborn")
+        reborn.start()
+        try:
+            fleet.wait_for(lambda: fleet.now() and time.monotonic() > over_at, 3 * TAKEOVER_S, "2 T are over")
+            fleet.wait_all_running(SOON_S)
+            until_then = gaps(fleet, began)
+        finally:
+            fleet.workers[FROZEN_WORKER].worker.process.send(signal.SIGCONT)
+            fleet.workers[FROZEN_WORKER].probe.enabled = True
+            fleet.workers[FROZEN_POD].resume()
+            for wire in wires.values():
+                wire.state = State.OPEN
+        assert fleet.workers[REBORN].alive, "the old pod lives on"
+        await_ready(fleet, FROZEN_WORKER, FROZEN_POD, CUT_OFF, DEAF)
+        requests = {name: [r for r in proxy.requests if r.at_s >= now_s] for name, proxy in proxies.items()}
+        yield Aftermath(fleet, before, began, until_then, requests)
+
+
+@dataclass(frozen=True)
+class _For:
+    until_s: float
+
+    def __call__(self) -> bool:
+        return time.monotonic() < self.until_s
+
+
+def _refusal(status: int, request: Request) -> Fault | None:
+    """Only writes can be conflicts."""
+    if status == 409 and not request.is_write:
+        return None
+    return Fault(answer=status, retry_after_s=1 if status == 429 else 0)
+
+
+def test_a_frozen_worker_loses_its_streams_and_does_no_harm_when_it_thaws(aftermath: Aftermath) -> None:
+    # Nothing proves that it stopped, so T begins when its sidecar gives it up.
+    allowed_s = PROMISED_GAP_S + REPORT_TIMEOUT_S + SENT_EVERY_S
+    aftermath.judge("SIGSTOP of a worker for 2 T", FROZEN_WORKER, allowed_s)
+
+
+def test_a_frozen_pod_loses_its_streams_and_does_no_harm_when_it_thaws(aftermath: Aftermath) -> None:
+    aftermath.judge("SIGSTOP of worker and sidecar for 2 T", FROZEN_POD, PROMISED_GAP_S)
+
+
+def test_a_worker_behind_a_blackhole_stops_before_its_streams_are_elsewhere(aftermath: Aftermath) -> None:
+    longest_s = aftermath.judge("blackhole between a sidecar and the API for 2 T", CUT_OFF, PROMISED_GAP_S)
+    assert longest_s > 0, "it was never taken over"
+
+
+def test_a_sidecar_that_hears_no_answers_stops_before_its_streams_are_elsewhere(aftermath: Aftermath) -> None:
+    longest_s = aftermath.judge("a sidecar's requests arrive, answers do not, for 2 T", DEAF, PROMISED_GAP_S)
+    assert longest_s > 0, "it was never taken over"
+
+
+def test_a_new_pod_of_that_name_waits_for_the_old_one_behind_a_blackhole(aftermath: Aftermath) -> None:
+    aftermath.judge("reborn under another incarnation while the old one runs", REBORN, PROMISED_GAP_S)
+
+
+def test_renewals_whose_replies_are_lost_stop_nothing(aftermath: Aftermath) -> None:
+    aftermath.judge(f"replies to a sidecar's writes lost for {A_WHILE_S:.0f} s", UNANSWERED, 0.0)
+    first_s = aftermath.requests[UNANSWERED][0].at_s
+    lost = [r for r in aftermath.requests[UNANSWERED] if r.is_write and r.at_s < first_s + A_WHILE_S]
+    assert any(request.status == 200 for request in lost), "one was stored, and its sidecar did not hear of it"
+
+
+@pytest.mark.parametrize("status", REFUSED)
+def test_renewals_that_are_refused_for_a_while_stop_nothing(aftermath: Aftermath, status: int) -> None:
+    name = REFUSED[status]
+    aftermath.judge(f"API answers {status} to a sidecar for {A_WHILE_S:.0f} s", name, 0.0)
+    refused = [request for request in aftermath.requests[name] if not request.status and request.is_write]
+    assert 0 < len(refused) < 60, "it asks again, and does not hammer"
+
+
+def test_of_all_that_nothing_was_ever_in_two_places(aftermath: Aftermath) -> None:
+    allowed_s = PROMISED_GAP_S + REPORT_TIMEOUT_S + SENT_EVERY_S
+    judge(aftermath.fleet, "all of these and the thaw", since=aftermath.began, allowed_gap_s=allowed_s)
