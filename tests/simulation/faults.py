@@ -289,10 +289,10 @@ def _writes_on_the_way(world: World, rng: random.Random) -> Script:
             world.pods[name].crash_sidecar()
         yield pause * t_s * rng.random()
     what = rng.choice(("kill", "freeze", "cut off", "nothing"))
-    process = replica.process
+    process = replica.process if what == "freeze" else None
     if what == "kill":
         replica.crash()
-    elif what == "freeze" and process:
+    elif process:
         process.pause()
     elif what == "cut off":
         link.up_blocked = link.down_blocked = True
@@ -516,6 +516,23 @@ def _lease_edited(world: World, rng: random.Random) -> Script:
 def _election_deleted(world: World, rng: random.Random) -> Script:
     _remove(world, "leases", "fingerv7-operator")
     yield 0.0
+
+
+@_kind("backup restored", 2)
+def _restored(world: World, rng: random.Random) -> Script:
+    """The whole cluster is as it was some time ago; resourceVersions go on from where they were, as they should.
+
+    Its API is away for so long before that every worker has fenced: who runs what the backup does not know must have
+    stopped, or a worker that starts from the backup takes up what another one runs.
+    """
+    store, t_s = world.server.store, world.scale.takeover_s
+    back_s = t_s * rng.choice((0.1, 0.5, 1.0, 3.0)) * rng.random()
+    objects = store.as_of(max(0.5, world.loop.now - back_s))
+    world.server.stop()
+    yield t_s * rng.uniform(1.1, 1.5)
+    store.restored(objects)
+    world.judge.restored()
+    world.server.start()
 
 
 @_kind("pod replaced", 3)

@@ -33,11 +33,10 @@ class Judge:
         """Among those that the promise is about."""
         self.promised: dict[str, tuple[float, float]] = {}
         """Stream → when its worker died alone, and by when somebody else has to run it."""
+        self._forgives_tokens = False
         self._epochs: dict[str, tuple[int, int]] = {}
         self.hidden: set[str] = set()
         """Rows that are away by accident, and must not be taken from anybody for that."""
-        self.forgives_tokens = False
-        """After a restored backup, tokens may repeat: leader epochs counted from there again."""
         world.server.store.on_commit.append(self._committed)
 
     # --- what workers run ---------------------------------------------------------------------------------
@@ -52,7 +51,7 @@ class Judge:
         highest = self.seen.get(stream, "")
         if token > highest:
             self.seen[stream] = token
-        elif token < highest and not self.forgives_tokens and not self._excused(worker):
+        elif token < highest and not self._forgives_tokens and not self._excused(worker):
             world.defect(f"{worker.process.name} starts {stream} with {token}, but a sink has seen {highest}")
         idle = self.idle_since.pop(stream, None)
         promised = self.promised.pop(stream, None)
@@ -191,5 +190,6 @@ class Judge:
         return int(((pool.get("status") or {}).get("unassignedReasons") or {}).get("SuspectedPoison", 0))
 
     def restored(self) -> None:
-        """A backup was restored: what was stored after it never was."""
+        """A backup was restored: what was stored after it never was, and grants with older tokens are in force."""
         self._epochs.clear()
+        self._forgives_tokens = True

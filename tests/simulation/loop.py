@@ -61,13 +61,14 @@ _OWNER: contextvars.ContextVar[Process] = contextvars.ContextVar("owner")
 class Process:
     """Something that can be frozen and killed as a whole."""
 
-    __slots__ = ("clock", "context", "held", "loop", "name", "state", "tasks")
+    __slots__ = ("clock", "context", "held", "loop", "name", "pauses", "state", "tasks")
 
     def __init__(self, loop: SimLoop, name: str, clock: MachineClock) -> None:
         self.loop = loop
         self.name = name
         self.clock = clock
         self.state = State.RUNNING
+        self.pauses = 0
         self.held: list[Handle] = []
         self.tasks: list[asyncio.Task[Any]] = []
         self.context = contextvars.Context()
@@ -79,11 +80,14 @@ class Process:
         return self.state is not State.DEAD
 
     def pause(self) -> None:
+        """It stands still until it was resumed as often as it was paused."""
+        self.pauses += 1
         if self.state is State.RUNNING:
             self.state = State.PAUSED
 
     def resume(self) -> None:
-        if self.state is State.PAUSED:
+        self.pauses -= 1
+        if self.state is State.PAUSED and not self.pauses:
             self.state = State.RUNNING
             held, self.held = self.held, []
             self.loop.ready.extend(held)

@@ -47,7 +47,8 @@ class Server:
         self.loop = loop
         self.rng = rng
         self.store = Store(lambda: loop.now)
-        self.up = True
+        self.downs = 0
+        """For how many reasons it is down at present."""
         self.weather = Weather()
         self.bookmark_s = 5.0
         self.watches: list[Watch] = []
@@ -66,13 +67,17 @@ class Server:
             if watch.plural == commit.plural:
                 watch.offer(commit)
 
+    @property
+    def up(self) -> bool:
+        return not self.downs
+
     def stop(self) -> None:
-        self.up = False
+        self.downs += 1
         for watch in list(self.watches):
             watch.break_off()
 
     def start(self) -> None:
-        self.up = True
+        self.downs -= 1
 
 
 class Link:

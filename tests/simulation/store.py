@@ -156,13 +156,24 @@ class Store:
         """Forget what was: whoever watches from an older revision gets 410."""
         self.compacted = self.revision
 
-    def restored(self, objects: dict[Key, Json], revision: int | None) -> None:
-        """The whole cluster goes back to a backup; `revision` None keeps counting from where it was."""
-        self.objects = dict(objects)
-        self.history.clear()
-        if revision is not None:
-            self.revision = revision
+    def as_of(self, at: float) -> dict[Key, Json]:
+        """Everything as it was then."""
+        found: dict[Key, Json] = {}
+        for key, states in self.past.items():
+            then = [state for when, state in states if when <= at]
+            if then and then[-1] is not None:
+                found[key] = then[-1]
+        return found
+
+    def restored(self, objects: dict[Key, Json]) -> None:
+        """The whole cluster goes back to a backup, and nobody can watch from before that.
+
+        Revisions go on far above all that were given out, as `etcdutl snapshot restore --bump-revision` has it.
+        """
+        self.revision += 1_000
         self.compacted = self.revision
+        self.history.clear()
+        self.objects = dict(objects)
         now = self._clock()
         for key in {*self.past, *objects}:
             self.past.setdefault(key, []).append((now, objects.get(key)))
