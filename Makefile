@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PYTHONPATH := hack:examples
 
-.PHONY: demo test lint unit simulation simulate sabotage integration bench bench-planner crds lock up down status clean
+.PHONY: demo test lint unit simulation simulate sabotage integration faults bench bench-planner crds lock up down status clean
 
 .venv/.installed: requirements/dev.txt pyproject.toml
 	@echo "==> environment .venv (from requirements/dev.txt)"
@@ -47,6 +47,11 @@ integration: .venv/.installed
 	$(BIN)/pytest tests/integration --ignore tests/integration/system -n 2 --dist loadfile
 	@# One after the other: they judge times by the journal, and a fleet takes both cores of a small machine.
 	$(BIN)/pytest tests/integration/system
+
+# Long ones included; ARGS='-m "not long"' leaves them out.
+faults: .venv/.installed
+	@$(BIN)/python -m devenv prepare
+	$(BIN)/pytest tests/faults $(ARGS)
 
 bench: .venv/.installed
 	$(BIN)/python -m benchmarks
