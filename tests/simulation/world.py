@@ -231,6 +231,14 @@ class World:
     def make_whole(self) -> None:
         """Nothing is broken any more: what is left is for the system to mend."""
         self.server.slow_targets.clear()
+        store = self.server.store
+        store.patch("streampools", self.pool_name, {"spec": {"paused": None}}, None, writer="user")
+        for name in self.pods:
+            if ("fingerworkers", name) in store.objects:
+                # A backup may have brought back what somebody asked for then.
+                spec = {"drain": None, "maxStreams": self.scale.slots}
+                store.patch("fingerworkers", name, {"spec": spec}, None, writer="user")
+            self.ensure_fingerworker(name)
         for link in self.links:
             link.crash_in = None
             link.heal()
