@@ -109,7 +109,9 @@ def vacated(
     if lease is not None and lease.shows_release(worker.uid):
         return "released"
     t_s = max(t_s, lease.duration_ms / 1000) if lease else t_s
-    for observation in (seen, probed):
+    # The watch shows only Leases that carry the pool's label. That it shows none is no proof that there was none: one
+    # without the label may have been renewed all the time and deleted just now.
+    for observation in (seen, probed) if lease else (probed,):
         if observation.same_heartbeat(lease) and now - observation.since >= t_s:
             return "takeover"
     return ""

@@ -94,6 +94,13 @@ class TestVacated:
         assert self.vacated(hidden, 59.9, seen=gone, probed=probed) == ""
         assert self.vacated(hidden, 60.0, seen=gone, probed=probed) == "takeover"
 
+    def test_a_missing_lease_that_the_watch_did_not_show_proves_nothing_until_it_was_missing_for_t(self):
+        hidden = observe(self.SEEN, None, 10.0)  # its label was taken off; its sidecar went on renewing it
+        assert self.vacated(None, 100.0, seen=hidden) == ""
+        probed = observe(None, None, 100.0)
+        assert self.vacated(None, 119.9, seen=hidden, probed=probed) == ""
+        assert self.vacated(None, 120.0, seen=hidden, probed=probed) == "takeover"
+
     def test_a_release_by_the_present_holder_proves_it_at_once(self):
         released = replace(LEASE, released=Release("uid-a", "pod/1"))
         assert self.vacated(released, 0.1) == "released"
