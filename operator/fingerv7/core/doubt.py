@@ -71,6 +71,8 @@ class Doubts:
     """By UID of the vanished FingerWorker."""
     vouched: set[str] = field(default_factory=set)
     """Streams that this leader itself saw stopped and cleared: nobody can be running them."""
+    unconfirmed: list[str] = field(default_factory=list)
+    """Suspects that are silent, as far as the watch tells: their Leases have to be read directly."""
     _doubtful: bool = False
     _known: dict[str, Ghost] = field(default_factory=dict)
     _ids: dict[str, tuple[Assignment, frozenset[str]]] = field(default_factory=dict)
@@ -110,8 +112,13 @@ class Doubts:
         unknown: Mapping[str, Assignment],
         timing: Timing,
         now: float,
+        *,
+        confirmed: AbstractSet[str],
     ) -> None:
-        """Bring everything up to date with what is seen now."""
+        """Bring everything up to date with what is seen now.
+
+        `confirmed`: workers whose silence a direct read has shown; that of the others may be the watch's own.
+        """
         self._note_vanished(workers, leases, observations, timing, now)
         self._known = {}
         before, self._ids = self._ids, {}
@@ -130,7 +137,7 @@ class Doubts:
                 lease = leases.get(name)
                 until = _heedless_s(takeover_after_s(lease, timing), timing)
                 self._known[worker.uid] = Ghost(name, lease.holder if lease else "", streams, until)
-        self._look_for_suspects(workers, leases, observations, timing, now)
+        self._look_for_suspects(workers, leases, observations, confirmed, timing, now)
 
     def _note_vanished(
         self,
@@ -158,17 +165,23 @@ class Doubts:
         workers: Mapping[str, Worker],
         leases: Mapping[str, Lease],
         observations: Mapping[str, Observation],
+        confirmed: AbstractSet[str],
         timing: Timing,
         now: float,
     ) -> None:
         suspects: dict[tuple[str, str], float] = {}
         doubtful = False
+        self.unconfirmed = []
         for name, lease in leases.items():
             worker, t_s = workers.get(name), takeover_after_s(lease, timing)
-            if not lease.holder or now - observations[name].since >= t_s:
+            if not lease.holder:
                 continue
             if worker and (lease.acknowledged_epoch(worker) is not None or lease.shows_release(worker.uid)):
                 continue
+            if now - observations[name].since >= t_s:
+                if worker is None or name in confirmed:
+                    continue
+                self.unconfirmed.append(name)
             # Whoever acquires the Lease later reads the FingerWorker before it runs anything: only the first of a
             # row of incarnations that say nothing can run what no object shows.
             key, applied = (name, worker.uid if worker else ""), lease.applied

@@ -24,11 +24,11 @@ class Watcher:
         self.doubts = Doubts()
         self.seen = {}
 
-    def look(self, now, *, worker=WORKER, lease=LEASE, unknown=None) -> Doubts:
+    def look(self, now, *, worker=WORKER, lease=LEASE, unknown=None, confirmed=()) -> Doubts:
         self.seen["a"] = observe(self.seen.get("a"), lease, now)
         workers = {"a": worker} if worker else {}
         leases = {"a": lease} if lease else {}
-        self.doubts.look(workers, leases, self.seen, unknown or {}, TIMING, now)
+        self.doubts.look(workers, leases, self.seen, unknown or {}, TIMING, now, confirmed=frozenset(confirmed))
         return self.doubts
 
 
@@ -55,6 +55,18 @@ def test_one_that_speaks_for_an_earlier_fingerworker_has_not_noticed_and_may_run
     watcher.look(90.0, worker=recreated, lease=beat(90, applied=None))
     assert not watcher.look(84.0 + HEEDLESS_S, worker=recreated, lease=beat(91, applied=None)).may_grant("x")
     assert watcher.look(86.0 + HEEDLESS_S, worker=recreated, lease=beat(92, applied=None)).may_grant("x")
+
+
+def test_the_silence_of_one_that_may_run_anything_has_to_be_confirmed_because_it_may_be_the_watchs():
+    watcher = Watcher()
+    recreated = replace(WORKER, uid="uid-b", assignment=Assignment())
+    watcher.look(0.0, worker=recreated)
+    silent = watcher.look(100.0, worker=recreated)
+    assert silent.unconfirmed == ["a"]
+    assert not silent.may_grant("x")
+    confirmed = watcher.look(101.0, worker=recreated, confirmed=["a"])
+    assert confirmed.unconfirmed == []
+    assert confirmed.may_grant("x")
 
 
 def test_a_sidecar_that_restarts_over_and_over_does_not_begin_its_time_anew():
