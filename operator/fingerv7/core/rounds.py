@@ -41,7 +41,7 @@ class Decision:
     disbelieved: Mapping[str, int]
     """FingerWorker UID → up to which epoch its acknowledgements prove nothing."""
     to_confirm: list[str]
-    """Silent workers whose Lease is to be read directly before anything follows from their silence."""
+    """Silent workers whose Lease is to be read directly before they are taken over."""
     newly_taken: frozenset[str]
     taken: frozenset[str]
     """All workers that are taken over as of now."""
@@ -96,15 +96,7 @@ def decide(world: World, memory: Memory, *, now: float, next_token: Callable[[],
         )
         for name, worker in world.workers.items()
     }
-    memory.doubts.look(
-        world.workers,
-        world.leases,
-        world.observations,
-        world.unknown,
-        rules.timing,
-        now,
-        confirmed=world.confirmed,
-    )
+    memory.doubts.look(world.workers, world.leases, world.observations, world.unknown, rules.timing, now)
     holding = frozenset(n for n, worker in world.workers.items() if not worker.assignment.empty or n in world.unknown)
     taken_before = frozenset(memory.takeovers.taken)
     taken = memory.takeovers.decide(
@@ -115,6 +107,7 @@ def decide(world: World, memory: Memory, *, now: float, next_token: Callable[[],
         t_s=t_s,
         now=now,
         override=world.barrier_passed and Override.RELEASE_TAKEOVERS in world.overrides,
+        watch_silent=world.watch_silent,
     )
     newly_taken = (taken - taken_before) & holding
     _count_deaths(world, memory, health, newly_taken, t_s, now)
@@ -148,7 +141,7 @@ def decide(world: World, memory: Memory, *, now: float, next_token: Callable[[],
         health=health,
         catalog=catalog,
         disbelieved=memory.claims.open,
-        to_confirm=sorted({*memory.takeovers.unconfirmed, *memory.doubts.unconfirmed}),
+        to_confirm=memory.takeovers.unconfirmed,
         newly_taken=newly_taken,
         taken=taken,
         held_since=memory.takeovers.held_since,

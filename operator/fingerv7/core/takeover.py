@@ -68,6 +68,7 @@ class Takeovers:
         t_s: float,
         now: float,
         override: bool = False,
+        watch_silent: bool = False,
     ) -> frozenset[str]:
         """The workers taken over as of now (those of before included, until they are heard again).
 
@@ -75,6 +76,8 @@ class Takeovers:
         When a network is mended, workers are heard again one after the other, and once half of them are the rest is
         no mass any more; so a brake that held goes on holding for one T, in which the living among them are heard.
         `confirmed`: whose silence a direct read has shown. `override`: the brake does not hold.
+        `watch_silent`: the watch has shown nothing of anybody lately, so who is late is read directly, too, before a
+        mass is made of it.
         """
         for name in [n for n in self.taken if n not in health or health[n].verdict is Verdict.ALIVE]:
             del self.taken[name]
@@ -84,11 +87,14 @@ class Takeovers:
                 self.taken[name] = -math.inf
         waiting = [n for n in silent if n in holding and (n in confirmed or health[n].reason == "PoolMismatch")]
         self.unconfirmed = [n for n in silent if n in holding and n not in waiting]
+        if watch_silent and waiting:
+            late = {n for n, h in health.items() if h.verdict is Verdict.LATE and n not in self.taken}
+            self.unconfirmed += sorted((late & holding) - confirmed)
         self.mass = self._mass(health, holding, policy, t_s, now)
         self._overridden &= self.mass
         if self.mass:
             self.last_mass = now
-        ending = self.held_since is not None and now - self.last_mass < t_s
+        ending = self.held_since is not None and now - self.last_mass < t_s and not watch_silent
         self.released = []
         if not waiting or not (self.mass or ending):
             self.held_since = None

@@ -60,6 +60,8 @@ class World:
     asked: Asked = field(default_factory=Asked)
     overrides: Mapping[Override, str] = field(default_factory=dict)
     """What people overrule and were not answered yet, with the annotation's value."""
+    watch_silent: bool = False
+    """Whether the watch of Leases has shown nothing of anybody for half of T: it may have stalled."""
     wall_s: float = 0.0
     """Seconds since the epoch, by a clock that may jump: for policy, never for safety."""
 

@@ -280,8 +280,14 @@ class PoolLoop:
             leader_epoch=self._term.leader_epoch,
             barrier_passed=self._barrier_passed,
             confirmed=self._prober.confirmed(),
+            watch_silent=self._watch_is_silent(),
             unreadable=frozenset(name for (where, name) in self._fleet.workers.unparsed if where == namespace),
         )
+
+    def _watch_is_silent(self) -> bool:
+        """Where anybody lives, renewals or bookmarks come more often than that."""
+        heard, takeover_s = self._fleet.leases.last_contact, self._rules.timing.takeover_after_ms / 1000
+        return heard is not None and self._clocks.monotonic() - heard > takeover_s / 2
 
     def _judge_source(self, *, counts: bool) -> None:
         if self._barrier_passed:

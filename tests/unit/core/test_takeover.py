@@ -14,7 +14,7 @@ STREAM = Stream("s", "http://radio.example/s")
 CATALOG = {"s": STREAM}
 
 
-def decide(takeovers, health, now, *, holding=None, confirmed=None, override=False):
+def decide(takeovers, health, now, *, holding=None, confirmed=None, override=False, watch_silent=False):
     return takeovers.decide(
         health,
         holding=set(health) if holding is None else holding,
@@ -23,6 +23,7 @@ def decide(takeovers, health, now, *, holding=None, confirmed=None, override=Fal
         t_s=T,
         now=now,
         override=override,
+        watch_silent=watch_silent,
     )
 
 
@@ -77,6 +78,21 @@ def test_who_is_dead_in_a_mass_that_is_over_waits_no_longer_than_that():
     assert decide(takeovers, fleet(6, silent=2), 10.0) == frozenset()
     assert len(decide(takeovers, fleet(6, silent=2), T)) == 2
     assert takeovers.held_since is None
+
+
+def test_where_the_watch_is_silent_the_late_are_read_before_a_mass_is_made_of_them():
+    takeovers = Takeovers()
+    assert decide(takeovers, fleet(0, silent=1, late=3), 0.0, confirmed={"w00"}, watch_silent=True) == frozenset()
+    assert takeovers.unconfirmed == ["w01", "w02", "w03"]
+    alive = dict(zip(sorted(fleet(4)), [*fleet(0, silent=1).values(), *fleet(3).values()], strict=True))
+    assert decide(takeovers, alive, 0.1, confirmed={"w00"}, watch_silent=True) == {"w00"}, "they were heard directly"
+
+
+def test_a_mass_that_direct_reads_confirm_is_one_although_the_watch_is_silent():
+    takeovers, health = Takeovers(), fleet(0, silent=1, late=3)
+    assert decide(takeovers, health, 0.0, watch_silent=True) == frozenset()
+    assert takeovers.held_since == 0.0
+    assert takeovers.unconfirmed == []
 
 
 def test_who_goes_silent_alone_after_a_mass_is_taken_over_at_once():
