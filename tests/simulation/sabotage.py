@@ -32,7 +32,7 @@ from .scenario import Sabotage, run
 from .world import World
 
 RULES: dict[str, Sabotage] = {}
-SPREAD: dict[str, float] = {}
+WORLDS: dict[str, dict[str, float]] = {}
 HARMLESS = ("unexpected:", "after the last fault", "after its worker died", "promised were")
 """What is no violation of safety, and may come of a system that does not work at all."""
 
@@ -206,14 +206,19 @@ def _fast_clocks(world: World, hooks: Hooks) -> None:
     """The world itself is drawn so."""
 
 
-SPREAD["clock rates 0.9 to 1.1"] = 0.1
+# With a longer T, because what is missing is a part of T, and what a takeover takes beside T is not.
+WORLDS["clock rates 0.9 to 1.1"] = {"takeover_s": 20.0, "clock_spread": 0.1}
 
 
 def caught(rule: str, seed: int) -> str:
     """What the judge says of that seed without the rule; empty when it saw nothing."""
-    result = run(seed, sabotage=RULES[rule], clock_spread=SPREAD.get(rule))
+    world = WORLDS.get(rule, {})
+    result = run(seed, sabotage=RULES[rule], changes=world)
     said = next((each for each in result.defects if not any(words in each for words in HARMLESS)), "")
-    return "" if said and run(seed).defects else said  # a seed that fails anyway says nothing of the rule
+    honest = {name: value for name, value in world.items() if name != "clock_spread"}
+    return (
+        "" if said and run(seed, changes=honest).defects else said
+    )  # one that fails anyway says nothing of the rule
 
 
 def _portion(work: tuple[str, range]) -> tuple[int, str] | None:

@@ -6,8 +6,9 @@ import gc
 import logging
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from .faults import KINDS, Script
 from .install import Hooks, installed
@@ -73,7 +74,7 @@ def run(
     seed: int,
     *,
     tell: Callable[[str], None] | None = None,
-    clock_spread: float | None = None,
+    changes: Mapping[str, Any] | None = None,
     sabotage: Sabotage | None = None,
 ) -> Result:
     """Run one seed; the same seed gives the same result."""
@@ -81,7 +82,7 @@ def run(
         logging.disable(logging.CRITICAL)
     _spare_the_collector()
     with installed() as hooks:
-        world = World(seed, tell=tell, clock_spread=clock_spread)
+        world = World(seed, tell=tell, changes=changes)
         hooks.connect(world)
         rng = random.Random(f"faults {seed}")
         driver = Driver(world, rng)

@@ -24,7 +24,7 @@ from .replica import Replica
 from .worker import Manners
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from .scenario import Driver
     from .store import Commit, Json
@@ -65,14 +65,13 @@ class Scale:
 
 class World:
     def __init__(
-        self, seed: int, *, tell: Callable[[str], None] | None = None, clock_spread: float | None = None
+        self, seed: int, *, tell: Callable[[str], None] | None = None, changes: Mapping[str, Any] | None = None
     ) -> None:
+        """`changes`: fields of `Scale` that are not drawn."""
         self.seed = seed
         self.rng = random.Random(f"world {seed}")
         random.seed(f"processes {seed}")
-        self.scale = Scale.draw(self.rng)
-        if clock_spread is not None:
-            self.scale = replace(self.scale, clock_spread=clock_spread)
+        self.scale = replace(Scale.draw(self.rng), **(changes or {}))
         self.tell = tell
         self.loop = SimLoop()
         self.loop.executor_delay = lambda: 0.001 + 0.02 * self.rng.random() ** 4
