@@ -115,8 +115,9 @@ def _sidecar_frozen(world: World, rng: random.Random) -> Script:
 
 @_kind("worker frozen", 2)
 def _worker_frozen(world: World, rng: random.Random) -> Script:
-    worker = _pod(world, rng).worker
-    if worker:
+    pod = _pod(world, rng)
+    worker = pod.worker
+    if worker and not pod.machine.frozen:
         worker.process.pause()
         yield _long(world, rng)
         worker.process.resume()
@@ -134,7 +135,8 @@ def _operator_frozen(world: World, rng: random.Random) -> Script:
 @_kind("machine frozen", 2)
 def _machine_frozen(world: World, rng: random.Random) -> Script:
     pod = _pod(world, rng)
-    if pod.machine.frozen:
+    # Not on top of a process that is frozen alone: the judge could not tell which of the two it has to forgive.
+    if pod.machine.frozen or (pod.worker and pod.worker.process.pauses):
         return
     pod.freeze()
     yield _long(world, rng)
