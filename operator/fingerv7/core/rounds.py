@@ -41,7 +41,7 @@ class Decision:
     disbelieved: Mapping[str, int]
     """FingerWorker UID → up to which epoch its acknowledgements prove nothing."""
     to_confirm: list[str]
-    """Silent workers whose Lease is to be read directly before they are taken over."""
+    """Silent workers whose Lease is to be read directly before anything follows from their silence."""
     newly_taken: frozenset[str]
     taken: frozenset[str]
     """All workers that are taken over as of now."""
@@ -96,7 +96,15 @@ def decide(world: World, memory: Memory, *, now: float, next_token: Callable[[],
         )
         for name, worker in world.workers.items()
     }
-    memory.doubts.look(world.workers, world.leases, world.observations, world.unknown, rules.timing, now)
+    memory.doubts.look(
+        world.workers,
+        world.leases,
+        world.observations,
+        world.unknown,
+        rules.timing,
+        now,
+        confirmed=world.confirmed,
+    )
     holding = frozenset(n for n, worker in world.workers.items() if not worker.assignment.empty or n in world.unknown)
     taken_before = frozenset(memory.takeovers.taken)
     taken = memory.takeovers.decide(
@@ -141,7 +149,7 @@ def decide(world: World, memory: Memory, *, now: float, next_token: Callable[[],
         health=health,
         catalog=catalog,
         disbelieved=memory.claims.open,
-        to_confirm=memory.takeovers.unconfirmed,
+        to_confirm=sorted({*memory.takeovers.unconfirmed, *memory.doubts.unconfirmed}),
         newly_taken=newly_taken,
         taken=taken,
         held_since=memory.takeovers.held_since,
