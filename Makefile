@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PYTHONPATH := hack:examples
 
-.PHONY: demo test lint unit simulation simulate sabotage integration faults bench bench-planner crds lock up down status clean
+.PHONY: demo test lint unit simulation simulate sabotage integration faults model bench bench-planner crds lock up down status clean
 
 .venv/.installed: requirements/dev.txt pyproject.toml
 	@echo "==> environment .venv (from requirements/dev.txt)"
@@ -52,6 +52,10 @@ integration: .venv/.installed
 faults: .venv/.installed
 	@$(BIN)/python -m devenv prepare
 	$(BIN)/pytest tests/faults $(ARGS)
+
+# The hand-over protocol, exhaustively; needs spin and gcc. ONLY=proofs, sabotage or long; TRAILS=1 tells counterexamples.
+model:
+	@$(PYTHON) tests/model/check.py $(ONLY) $(if $(TRAILS),--trails)
 
 bench: .venv/.installed
 	$(BIN)/python -m benchmarks
