@@ -36,6 +36,8 @@ SOON_S = 180.0
 LOOK_EVERY_S = 0.25
 QUIET_S = 12.0
 """A stream gained in the ten seconds before its worker died would be a suspect after the third time."""
+SPREAD_S = 10.0
+"""So that pools do not lose their workers at one moment: that would be another accident, and another figure."""
 BALANCING = {
     "cooldown": "1s",
     "imbalanceThresholdPercent": 1,
@@ -59,7 +61,7 @@ class Pool:
         names = sorted(self.fleet.workers)
         for number in range(count):
             self._await(self._is_even, "every worker has its share")
-            time.sleep(QUIET_S + self.dice.random())
+            time.sleep(QUIET_S + self.dice.uniform(0.0, SPREAD_S))
             self._kill(names[number % len(names)])
 
     def _kill(self, name: str) -> None:
