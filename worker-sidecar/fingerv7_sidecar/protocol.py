@@ -87,12 +87,11 @@ class Sidecar:
 
     def handle(self, now: Clock, event: Event) -> list[Action]:
         """What to do about this event, in this order."""
+        # Before the event: once D has passed others may have the streams, and no answer brings that time back.
+        self._fence_if_due(now)
         self._take(now, event)
-        # After the event: an answer that came late still says when its request was sent.
-        age_s = self.proof.age_s(now)
-        if age_s is not None and age_s >= self.times.fence_s:
-            why = self.holding.reason or "none sent"
-            self._fence(f"no renewal was acknowledged for {self.times.fence_s:g} s: {why}")
+        # And after it: an answer that came late still says when its request was sent.
+        self._fence_if_due(now)
         if not self.finished:
             self._reconcile(now)
         return self._out.take()
@@ -115,6 +114,12 @@ class Sidecar:
             at += [silent[0] if silent else None, self.vitals.gone_at(self._grace_s)]
         # Never in the past, or an overdue decision that waits for something else would spin.
         return max(min(each for each in at if each is not None), now.boot + 0.005)
+
+    def _fence_if_due(self, now: Clock) -> None:
+        age_s = self.proof.age_s(now)
+        if age_s is not None and age_s >= self.times.fence_s:
+            why = self.holding.reason or "none sent"
+            self._fence(f"no renewal was acknowledged for {self.times.fence_s:g} s: {why}")
 
     @property
     def fenced(self) -> bool:

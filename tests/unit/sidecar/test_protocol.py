@@ -991,3 +991,18 @@ def test_waking_up_is_never_in_the_past(world):
     for _ in range(60):
         it.run(1, step=1)
         assert it.sidecar.wake_at(it.now) > it.boot
+
+
+def test_an_answer_that_comes_when_the_fence_was_due_does_not_put_it_off(world):
+    it = active(world, "a")
+    it.run(0.25)
+    it.online = False
+    it.move(11.5)
+    it.do(Tick())  # sends a renewal just before D, and freezes
+    it.move(11.0)
+    it.online = True
+    it.assign(2, tell=False)
+    action, it._outstanding = it._outstanding[0], None
+    it._answer(action)
+    assert it.sidecar.fences == 1
+    assert it.streams == 0
