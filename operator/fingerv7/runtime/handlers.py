@@ -49,7 +49,8 @@ def settings() -> kopf.OperatorSettings:
     chosen.networking.error_backoffs = _Endless()
     chosen.networking.request_timeout = 30
     chosen.watching.chunk_size = 500
-    # `persistence.finalizer` stays kopf's own: kopf takes a finalizer off that none of its handlers needs.
+    # Kopf takes a finalizer off that none of its handlers needs: neither ours nor that of another operator of kopf's.
+    chosen.persistence.finalizer = "fingerv7.io/never-set"
     chosen.persistence.diffbase_storage = _NoDiffBase()
     return chosen
 

@@ -158,8 +158,12 @@ async def _in_office(
     """One term, until one of the tasks `outside` ends, or one of its own that never should; those that ended."""
     fleet, term = office.fleet, office.term
     holding = asyncio.create_task(election.hold())
+    catching_up = asyncio.create_task(_catch_up(fleet))
     try:
-        await _catch_up(fleet)
+        await asyncio.wait({*outside, catching_up}, return_when=asyncio.FIRST_COMPLETED)
+        if not catching_up.done():
+            return {task for task in outside if task.done()}
+        catching_up.result()
         term.begin(fleet.highest_leader_epoch())
         log.info("in office", extra={"identity": election.identity, "leader_epoch": term.leader_epoch})
         pools = Pools(office)
@@ -178,6 +182,7 @@ async def _in_office(
             await pools.stop()
     finally:
         holding.cancel()
+        catching_up.cancel()
         await office.recorder.close()
 
 

@@ -43,7 +43,7 @@ TICK_S = 0.25
 SELDOM = 4
 """A round of a large pool is repeated after so many times its own length where nothing asks for one before."""
 ERROR_PAUSE_S = 1.0
-REQUESTS = 16
+READS, WRITES = 4, 12
 """How many requests of one pool are under way at most."""
 LARGE = 5_000
 """A round of more streams is decided in a thread: it may take longer than a heartbeat may wait."""
@@ -78,7 +78,8 @@ class PoolLoop:
         """Touched by rounds only, of which there is one at a time: a round may be decided in a thread."""
         self._rules = rules_of(pool)
         # Its requests wait for each other, never another pool's for them.
-        office = replace(office, api=Lane(office.api, REQUESTS))
+        self._lane = Lane(office.api, reads=READS, writes=WRITES, clock=office.clocks.monotonic)
+        office = replace(office, api=self._lane)
         self._publisher = Publisher(office, namespace=namespace)
         self._prober = Prober(office, namespace=namespace)
         self._registrar = Registrar(office, namespace=namespace)
@@ -120,10 +121,14 @@ class PoolLoop:
         self._wake.set()
 
     def idle_s(self) -> float:
-        """How long ago the last round began, or chores that are not done: what hangs or has died grows old here."""
+        """How long ago the last round began, or chores that are not done: what hangs or has died grows old here.
+
+        Not so what waits for its turn: where every request hangs until it times out, a thousand of them take long.
+        """
         now = self._clocks.monotonic()
         chores_s = now - self._chores_began_s if self._chores and not self._chores.done() else 0.0
-        return max(now - self._round_began_s, chores_s)
+        idle_s = max(now - self._round_began_s, chores_s)
+        return min(idle_s, self._lane.idle_s()) if self._lane.is_full else idle_s
 
     # --- the loop -----------------------------------------------------------------------------------------
 

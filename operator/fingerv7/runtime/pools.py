@@ -50,7 +50,8 @@ class Pools:
             if runner and runner.uid == body["metadata"]["uid"]:
                 del self._runners[key]
                 await runner.stop()
-                self._office.metrics.forget(key)
+                if key not in self._runners:  # else it was made again meanwhile
+                    self._office.metrics.forget(key)
             return
         try:
             pool = StreamPool.parse(body)
@@ -59,12 +60,13 @@ class Pools:
             return
         runner = self._runners.get(key)
         if runner and runner.uid != pool.metadata.uid:
+            del self._runners[key]
             await runner.stop()
-            runner = None
+            runner = self._runners.get(key)
         if runner is None:
             runner = self._runners[key] = _Runner(self._office, key, pool, self.superseded)
             runner.start()
-        else:
+        elif runner.uid == pool.metadata.uid:
             runner.update(pool)
 
     async def run_strays(self) -> None:
@@ -119,8 +121,9 @@ class _Runner:
         tasks = [*self._tasks, *([self._source_task] if self._source_task else [])]
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        # Before anything is waited for: another pool of that name may begin meanwhile.
         self._vitals.forget(self._name)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     @property
     def _name(self) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from fingerv7.adapters.kube.errors import ApiUnreachable, NotFound
 from fingerv7.runtime.feed import PoolFeed
 
@@ -64,6 +66,20 @@ async def test_where_nothing_answers_it_goes_on_with_what_it_knows():
     await feed.observe(None, pool("a", 1))
     await feed.open(told, Server(down=True))
     assert told.events == [(None, "a", 1)]
+    feed.close()
+
+
+async def test_what_could_not_be_read_is_read_as_soon_as_it_can_be(monkeypatch):
+    monkeypatch.setattr("fingerv7.runtime.feed.RETRY_S", 0.01)
+    feed, told, server = PoolFeed(), Told(), Server(pool("a", 2), down=True)
+    await feed.observe(None, pool("a", 1))
+    await feed.observe(None, pool("ghost", 1))
+    await feed.open(told, server)
+    assert told.events == [(None, "a", 1), (None, "ghost", 1)]
+    server.down = False
+    await asyncio.wait_for(feed._reading, 5)
+    assert told.events[2:] == [(None, "a", 2), ("DELETED", "ghost", 1)]
+    feed.close()
 
 
 async def test_a_direct_read_never_replaces_a_newer_event():
