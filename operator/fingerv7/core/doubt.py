@@ -7,7 +7,7 @@ mirroring what was once true. Streams without a known holder go to nobody while 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 
@@ -93,11 +93,13 @@ class Doubts:
         """A write that cleared the stream was accepted: this leader saw it stopped."""
         self.vouched.add(stream_id)
 
-    def spend(self, granted: Iterable[str]) -> None:
-        """These are about to be granted. Accepted or not, from here on somebody may be running them: should the
+    def spend(self, worker_uid: str, granted: AbstractSet[str]) -> None:
+        """These are about to be granted. Accepted or not, from here on the worker may be running them: should its
         FingerWorker vanish before an answer comes, no object says so.
         """
-        self.vouched.difference_update(granted)
+        self.vouched -= granted
+        if known := self._known.get(worker_uid):
+            self._known[worker_uid] = replace(known, streams=known.streams | granted)
 
     def limit(self, catalog: AbstractSet[str]) -> None:
         """Forget what is not in the catalog: nobody is going to ask for a row that was removed."""
@@ -133,10 +135,9 @@ class Doubts:
             if self.vouched:
                 # Known to be held is no longer known to be free, whoever wrote it.
                 self.vouched -= streams
-            if streams:
-                lease = leases.get(name)
-                until = _heedless_s(takeover_after_s(lease, timing), timing)
-                self._known[worker.uid] = Ghost(name, lease.holder if lease else "", streams, until)
+            lease = leases.get(name)
+            until = _heedless_s(takeover_after_s(lease, timing), timing)
+            self._known[worker.uid] = Ghost(name, lease.holder if lease else "", streams, until)
         self._look_for_suspects(workers, leases, observations, confirmed, timing, now)
 
     def _note_vanished(
@@ -149,7 +150,7 @@ class Doubts:
     ) -> None:
         present = {worker.uid for worker in workers.values()}
         for uid, was in self._known.items():
-            if uid not in present:
+            if uid not in present and was.streams:
                 self.ghosts[uid] = replace(was, until=now + was.until)
         for uid, ghost in self.ghosts.copy().items():
             lease, t_s = leases.get(ghost.name), takeover_after_s(leases.get(ghost.name), timing)

@@ -230,7 +230,10 @@ def _step(
         may_grant=lambda i: not world.unreadable and doubts.may_grant(i),
     )
     memory.still = facts if calm and not writes else None
-    doubts.spend(change.stream for write in writes for change in write.changes if change.action is Action.GRANT)
+    for write in writes:
+        granted = {change.stream for change in write.changes if change.action is Action.GRANT}
+        if granted:
+            doubts.spend(world.workers[write.worker].uid, granted)
     return writes
 
 

@@ -172,8 +172,17 @@ class TestClaims:
 def test_what_is_being_granted_is_vouched_for_no_more_whatever_becomes_of_it():
     watcher = Watcher()
     watcher.doubts.vouch("x")
-    watcher.doubts.spend(["x"])
+    watcher.doubts.spend(WORKER.uid, {"x"})
     assert not watcher.look(0.0, lease=beat(0, applied=None)).may_grant("x")
+
+
+def test_what_was_just_being_granted_to_a_fingerworker_that_vanishes_goes_to_nobody_for_a_while():
+    watcher = Watcher()
+    watcher.look(0.0, worker=replace(WORKER, assignment=Assignment()))
+    watcher.doubts.spend(WORKER.uid, {"x"})
+    watcher.doubts.vouch("x")  # the answer to the write that cleared it comes late
+    assert not watcher.look(1.0, worker=None).may_grant("x")
+    assert watcher.look(1.0 + HEEDLESS_S, worker=None, lease=None).may_grant("x")
 
 
 def test_rows_that_were_removed_are_not_vouched_for_for_ever():
