@@ -275,9 +275,10 @@ def _count_deaths(
         for name, worker in world.workers.items()
         if (lease := world.leases.get(name)) and lease.gone == lease.holder and lease.shows_release(worker.uid)
     }
-    for name in deaths.newly_gone(gone):
-        # It may have been restarted a few times before its sidecar gave up waiting for it.
-        deaths.died(name, last_heard=now - t_s, now=now)
+    alive = {name for name, each in health.items() if each.verdict is Verdict.ALIVE}
+    deaths.ended_by_themselves(
+        deaths.newly_gone(gone), alive=alive, policy=world.rules.mass_failure, t_s=t_s, now=now
+    )
     deaths.survived(4 * t_s, now)
 
 

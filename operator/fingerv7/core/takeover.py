@@ -8,7 +8,7 @@ proceed at a bounded rate afterwards (design section 5). All of this is memory t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -25,6 +25,8 @@ QUARANTINE_S = 1800.0
 """How long a suspected stream is kept from everybody."""
 MIN_MASS = 2
 """A mass failure is more than this many workers."""
+MASS_LASTS_S = 160.0
+"""A worker that ended by itself counts for a mass failure through its back-off, this long at most, and one T more."""
 RATE_PERCENT = 10
 """After `max_hold`, this share of the workers (at least one) is taken over per quarter of T."""
 
@@ -35,6 +37,9 @@ class MassFailure:
 
     threshold_percent: int = 50
     max_hold_s: float = 60.0
+
+    def is_mass(self, failed: int, workers: int) -> bool:
+        return failed > MIN_MASS and failed * 100 > self.threshold_percent * workers
 
 
 @dataclass(slots=True)
@@ -123,7 +128,7 @@ class Takeovers:
         recent = sum(1 for at in self.taken.values() if now - at < t_s)
         alive = sum(1 for h in health.values() if h.verdict is Verdict.ALIVE)
         gone = overdue + recent
-        return gone > MIN_MASS and gone * 100 > policy.threshold_percent * (alive + gone)
+        return policy.is_mass(gone, alive + gone)
 
 
 class Suspect(NamedTuple):
@@ -141,6 +146,8 @@ class Deaths:
     last: dict[str, float] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)
     """Workers that ended by themselves, as their sidecars state, and are not back yet."""
+    ended: dict[str, float] = field(default_factory=dict)
+    """Worker that ended by itself → until when that counts for a mass failure."""
     gained: dict[str, dict[Suspect, float]] = field(default_factory=dict)
     """Worker → stream → when it was granted, for grants that are still recent."""
     victims: dict[Suspect, dict[str, float]] = field(default_factory=dict)
@@ -167,6 +174,31 @@ class Deaths:
         fresh = sorted(gone - self.gone)
         self.gone = set(gone)
         return fresh
+
+    def ended_by_themselves(
+        self, names: Sequence[str], *, alive: AbstractSet[str], policy: MassFailure, t_s: float, now: float
+    ) -> None:
+        """These workers died although their sidecars live on.
+
+        When most of a pool does, that has a common cause. A stream is it only if it was with most of them, as poison
+        that is passed on is; against the others it is no evidence, and what the first of the mass said of them before
+        it was one is taken back. It lasts as long as they keep dying after their back-offs: by then one after the
+        other, each with what the one before had.
+        """
+        for name in names:
+            # It may have been restarted a few times before its sidecar gave up waiting for it.
+            self.died(name, last_heard=now - t_s, now=now)
+            self.ended[name] = now + min(self.backing_off_s(name, now), MASS_LASTS_S) + t_s
+        self.ended = {name: until for name, until in self.ended.items() if now < until}
+        ended = self.ended.keys()
+        if not names or not policy.is_mass(len(ended), len(alive | ended)):
+            return
+        for suspect, deaths in list(self.victims.items()):
+            of_these = deaths.keys() & ended
+            if len(of_these) < POISON_DEATHS or len(of_these) * 2 <= len(ended):
+                self.victims[suspect] = {name: at for name, at in deaths.items() if name not in ended}
+                if not self.victims[suspect]:
+                    del self.victims[suspect]
 
     def backing_off_s(self, worker: str, now: float) -> float:
         """Seconds until the worker is eligible again; 0 when it is."""

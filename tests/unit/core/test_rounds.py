@@ -318,6 +318,38 @@ def test_a_stream_that_kills_every_worker_it_lands_on_is_kept_from_the_fourth():
     assert len(running) >= 5, "the others go on"
 
 
+@pytest.mark.parametrize("workers", ["abc", "abcdefgh"])
+@pytest.mark.parametrize("apart_s", [0.0, 1.0])
+def test_workers_that_keep_ending_together_say_nothing_of_their_streams(workers, apart_s):
+    pool = Pool(dict.fromkeys(workers, 30), 24)
+    pool.rules = rules(mass_failure=MassFailure(50, 60.0))
+    pool.settle()
+    for _ in range(5):
+        for name in workers:
+            pool.crash(name)
+            pool.now += apart_s
+            pool.round()
+        for name in workers:
+            pool.come_back(name)
+        longest = max(pool.memory.deaths.backing_off_s(name, pool.now) for name in workers)
+        assert longest, "they back off all the same"
+        pool.pass_time(longest)
+        pool.settle()
+    assert not pool.round().suspected
+    assert not pool.memory.deaths.victims
+    assert sum(pool.loads().values()) == 24
+
+
+@pytest.mark.parametrize("workers", ["abc", "abcde"])
+def test_poison_in_a_small_pool_is_suspected_although_it_ends_most_of_it(workers):
+    pool = Pool(dict.fromkeys(workers, 10), 6)
+    pool.rules = rules(mass_failure=MassFailure(50, 60.0))
+    pool.settle()
+    for _ in range(3):
+        crash_whoever_has(pool, "s3")
+    assert "s3" in pool.round().suspected
+
+
 def test_a_suspected_stream_is_released_by_an_annotation_or_another_url_or_in_time():
     for release in ("annotation", "url", "time"):
         pool = Pool(dict.fromkeys("abcde", 10), 6)
