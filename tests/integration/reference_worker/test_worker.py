@@ -29,10 +29,12 @@ pytestmark = pytest.mark.integration
 _BOOT = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
-def _eventually(condition: Callable[[], Any], what: str, *, within_s: float = 15.0) -> Any:
+def _eventually(
+    condition: Callable[[], Any], what: str, *, within_s: float = 15.0, log: Callable[[], str] = str
+) -> Any:
     deadline = time.monotonic() + within_s
     while not (result := condition()):
-        assert time.monotonic() < deadline, f"not within {within_s} s: {what}"
+        assert time.monotonic() < deadline, f"not within {within_s} s: {what}\n{log()}"
         time.sleep(0.02)
     return result
 
@@ -264,7 +266,8 @@ def test_an_outage_of_the_journal_ends_the_run_and_the_next_one_starts_by_itself
     postgres.stop()
     try:
         config_hash = desk.assign({"b": "1"})
-        _eventually(lambda: "nothing is processed until the journal answers" in desk.log(), "the worker notices")
+        notice = "nothing is processed until the journal answers"
+        _eventually(lambda: notice in desk.log(), "the worker notices", log=desk.log)
         assert desk.applied() != config_hash
     finally:
         postgres.start()
