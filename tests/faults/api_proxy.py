@@ -40,7 +40,7 @@ class Request:
 
     @property
     def is_watch(self) -> bool:
-        return self.query.get("watch") in ("true", "1")
+        return self.query.get("watch") in ("true", "True", "1")
 
     @property
     def is_write(self) -> bool:

@@ -21,6 +21,7 @@ from fingerv7.runtime.fleet import Fleet
 from fingerv7.runtime.main import _in_office, _take_office
 from fingerv7.runtime.office import Office
 from fingerv7.runtime.term import Term
+from fingerv7.runtime.vitals import Vitals
 
 from .clients import SimKube
 from .loop import MachineClock, Process, ProcessDied
@@ -162,7 +163,7 @@ class Replica:
             asyncio.create_task(_watch_pools(api, feed)),
         ]
         outside = {stopping, *forever}
-        acquiring = asyncio.create_task(_take_office(election, fleet))
+        acquiring = asyncio.create_task(_take_office(election, fleet, Vitals()))
         await asyncio.wait({acquiring, *outside}, return_when=asyncio.FIRST_COMPLETED)
         if acquiring.done():
             silence: Any = _Silence(world)

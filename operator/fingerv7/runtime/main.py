@@ -143,12 +143,11 @@ def _fleet(api: KubeClient, settings: Settings, clocks: Clocks) -> Fleet:
     return Fleet(api, namespace=namespace, clock=clocks.monotonic)
 
 
-async def _take_office(election: Election, fleet: Fleet, vitals: Vitals | None = None) -> int:
+async def _take_office(election: Election, fleet: Fleet, vitals: Vitals) -> int:
     """Wait to be elected; the term's leader epoch."""
     await fleet.synced()
     log.info("standing for election", extra={"identity": election.identity})
-    if vitals is not None:
-        vitals.watch("election", election.idle_s, at_most_s=ELECTION_STUCK_S)
+    vitals.watch("election", election.idle_s, at_most_s=ELECTION_STUCK_S)
     return await election.acquire()
 
 

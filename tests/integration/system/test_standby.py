@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.faults.api_proxy import ApiProxy, Request
 
 from devenv.cluster import Cluster
 from devenv.fleet import FAST, Fleet, OperatorProcess, assignment
@@ -14,8 +15,6 @@ from devenv.fleet_api import fingerv7, leases
 from devenv.postgres import Postgres
 from devenv.proof import prove
 from devenv.streams import invent
-
-from .listening_proxy import ListeningProxy
 
 pytestmark = pytest.mark.integration
 
@@ -29,15 +28,15 @@ SOON_S = 30.0
 TAKEOVER_S = 10.0
 
 
-def lists(requests: list[tuple[str, str, dict[str, str]]]) -> list[tuple[str, dict[str, str]]]:
+def lists(requests: list[Request]) -> list[Request]:
     """Requests for whole collections, apart from those that answer one object only."""
     return [
-        (path, query)
-        for method, path, query in requests
-        if method == "GET"
-        and path.rpartition("/")[2] in KINDS
-        and query.get("watch") not in ("true", "1", "True")
-        and query.get("limit") != "1"
+        each
+        for each in requests
+        if each.method == "GET"
+        and each.path.rpartition("/")[2] in KINDS
+        and not each.is_watch
+        and each.query.get("limit") != "1"
     ]
 
 
@@ -46,17 +45,17 @@ def test_a_standby_that_takes_over_lists_nothing(
 ) -> None:
     folder: Path = tmp_path_factory.mktemp("standby")
     fleet = Fleet(cluster, postgres, rows=60, liveness=FAST, operator_environment=ELECTION, folder=folder)
-    with ListeningProxy(cluster.server, cluster.ca_file) as proxy, fleet:
+    with ApiProxy(cluster.server, cluster.ca_file) as proxy, fleet:
         names = [f"fingerv7-{number:03}" for number in range(1, 4)]
         for name in names:
             fleet.start_worker(name, 60)
         leader = fleet.start_operator("operator-a")
         fleet.wait_all_running(60)
-        kubeconfig = proxy.kubeconfig(folder / "operator.kubeconfig", folder)
+        kubeconfig = proxy.kubeconfig(folder / "operator.kubeconfig", folder / "proxied.kubeconfig")
         standby = fleet.start_operator("operator-b", FINGERV7_KUBECONFIG=str(kubeconfig))
         fleet.wait_for(lambda: _said(standby, "standing by"), SOON_S, "operator-b stands by")
         fleet.wait_for(lambda: len(lists(proxy.requests)) >= len(KINDS), SOON_S, "it has listed every kind")
-        assert {path.rpartition("/")[2] for path, _ in lists(proxy.requests)} == set(KINDS)
+        assert {each.path.rpartition("/")[2] for each in lists(proxy.requests)} == set(KINDS)
         _stand_by_for_a_while(fleet, names[0])
 
         before, since = len(proxy.requests), fleet.now()
@@ -75,7 +74,7 @@ def test_a_standby_that_takes_over_lists_nothing(
 
         afterwards = proxy.requests[before:]
         assert lists(afterwards) == [], "the takeover cost a list"
-        asked = [query for _, path, query in afterwards if path.endswith("fingerworkers") and "limit" in query]
+        asked = [each.query for each in afterwards if each.path.endswith("fingerworkers") and "limit" in each.query]
         assert [query["limit"] for query in asked] == ["1"]
         print(
             f"in office {in_office_s:.2f} s after the leader was killed, streams on nobody for at most "

@@ -89,19 +89,20 @@ class _Work:
         used, is_open = fleet.used, p.is_open
         above, below = np.maximum(used - fair.most, 0), np.maximum(fair.least - used, 0)
         above[~is_open] = below[~is_open] = 0
-        if self.left <= 0 or not (above.any() or below.any()):
-            self.cut = self.cut or bool(above.any() or below.any())
+        if not (above.any() or below.any()):
             return False
-        sites = int(p.site.max()) + 1
-        short = sums(p.site, below, sites).astype(np.int64)
+        if self.left <= 0:
+            self.cut = True
+            return False
+        short = p.by_site(below)
         # Who gives takes nothing: where more is above than below, others are filled up as far as they may be.
-        fills_up = sums(p.site, above, sites) > short
+        fills_up = p.by_site(above) > short
         room = np.where(fills_up[p.site] & is_open, np.maximum(fair.most - used, 0), below)
         gifts = Gifts(
             must=above,
             may=np.where(is_open, np.maximum(used - fair.least, 0), 0),
             wanted=short,
-            room=sums(p.site, room, sites).astype(np.int64),
+            room=p.by_site(room),
         )
         heights = (used - above - fair.exact) / np.maximum(p.strength, 1.0)
         movers = choose(fleet, gifts, heights, sums(p.kind, room, p.kinds) > 0, light_first=self._steps > 0)

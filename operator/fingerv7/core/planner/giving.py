@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fingerv7.core.planner.arrays import Bools, Codes, Floats, Ints, counts, joined, ranks, sums
+from fingerv7.core.planner.arrays import Bools, Floats, Ints, counts, joined, ranks
 from fingerv7.core.planner.fleet import Fleet
 from fingerv7.core.planner.problem import Problem
 
@@ -43,12 +43,12 @@ def choose(fleet: Fleet, gifts: Gifts, heights: Floats, has_room: Bools, *, ligh
     order = range(len(stock))[:: -1 if light_first else 1]
     gives = _amounts(p, stock, gifts._replace(may=may), order)
     given = p.weights @ gives
-    missing = gifts.wanted - _by_site(p, given, gifts)
+    missing = gifts.wanted - p.by_site(given)
     if np.any(missing > 0):
         stock -= gives
         rest = np.minimum(may - given, p.weights @ stock)
-        exactly = _in_turn(rest, p.site, missing, np.argsort(-heights, kind="stable"))
-        gifts = gifts._replace(must=exactly, may=exactly, room=_by_site(p, exactly, gifts))
+        exactly = _in_turn(p, rest, missing, np.argsort(-heights, kind="stable"))
+        gifts = gifts._replace(must=exactly, may=exactly, room=p.by_site(exactly))
         gives += _amounts(p, stock, gifts, order)
     return _pick(fleet, held, gives)
 
@@ -66,7 +66,7 @@ def _stock(fleet: Fleet, held: Ints) -> Ints:
 def _amounts(p: Problem, stock: Ints, gifts: Gifts, order: range) -> Ints:
     """(J, W) how many streams of each weight leave: what must, or a little more where there is room for it."""
     must, may, _, room = gifts
-    spare = room - _by_site(p, must, gifts)
+    spare = room - p.by_site(must)
     everyone = np.arange(len(must))
     answer = np.zeros_like(stock)
     for rank in order:
@@ -74,26 +74,22 @@ def _amounts(p: Problem, stock: Ints, gifts: Gifts, order: range) -> Ints:
         gives = np.minimum(np.minimum(may // weight, -(-must // weight)), stock[rank])
         beyond = np.maximum(gives * weight - must, 0)
         if beyond.any():
-            gives -= _in_turn(beyond, p.site, spare, everyone) < beyond
-            spare = spare - _by_site(p, np.maximum(gives * weight - must, 0), gifts)
+            gives -= _in_turn(p, beyond, spare, everyone) < beyond
+            spare = spare - p.by_site(np.maximum(gives * weight - must, 0))
         must, may = np.maximum(must - gives * weight, 0), may - gives * weight
         answer[rank] = gives
     return answer
 
 
-def _in_turn(amounts: Ints, site: Codes, limits: Ints, order: Ints) -> Ints:
+def _in_turn(p: Problem, amounts: Ints, limits: Ints, order: Ints) -> Ints:
     """(W,) of these amounts, as much as its site's limit leaves when one worker after the other takes its own."""
-    order = order[np.argsort(site[order], kind="stable")]
-    sites, mine = site[order], amounts[order]
-    total = sums(site, amounts, len(limits)).astype(np.int64)
+    order = order[np.argsort(p.site[order], kind="stable")]
+    sites, mine = p.site[order], amounts[order]
+    total = p.by_site(amounts)
     before = mine.cumsum() - mine - (total.cumsum() - total)[sites]
     answer = np.zeros_like(amounts)
     answer[order] = np.clip(limits[sites] - before, 0, mine)
     return answer
-
-
-def _by_site(p: Problem, amounts: Ints, gifts: Gifts) -> Ints:
-    return sums(p.site, amounts, len(gifts.room)).astype(np.int64)
 
 
 def _pick(fleet: Fleet, held: Ints, gives: Ints) -> Ints:

@@ -85,6 +85,10 @@ class Problem:
     def kinds(self) -> int:
         return int(self.may_take.shape[1])
 
+    def by_site(self, amounts: Ints) -> Ints:
+        """The sum of whole amounts (W,) at each site."""
+        return sums(self.site, amounts, int(self.site.max(initial=-1)) + 1).astype(np.int64)
+
 
 class _Block(NamedTuple):
     trait: int
@@ -280,5 +284,5 @@ def _alike(
     rows = [row.tobytes() for row in np.concatenate((may_take, may_keep, at_home), axis=1)]
     code: dict[tuple[bytes, UnplacedReason], int] = {}
     same = [code.setdefault(key, len(code)) for key in zip(rows, why_not, strict=True)]
-    first = {c: b for b, c in reversed(list(enumerate(same)))}
-    return [first[c] for c in range(len(code))], np.array(same, code_type(len(code)))
+    first: list[int] = np.unique(same, return_index=True)[1].tolist()
+    return first, np.array(same, code_type(len(code)))
