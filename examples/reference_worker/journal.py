@@ -21,6 +21,13 @@ LAPSE_S: Final = 1.0
 """A run without a beat for that long is over; journal.sql says the same."""
 BEAT_INTERVAL_S: Final = 0.1
 
+FAILURES: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What a statement raises when the database or the way to it fails (a TimeoutError is an OSError).
+
+InternalClientError reads like a defect of the driver. It is what asyncpg says when a server that shuts down has said
+goodbye on an idle connection, and a statement comes before the connection's end does.
+"""
+
 SCHEMA: Final = (Path(__file__).parent / "journal.sql").read_text(encoding="utf-8")
 
 _INSTALL_LOCK: Final = 847_001

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import asyncpg
 
 from reference_worker import journal
-from reference_worker.journal import BEAT_INTERVAL_S, LAPSE_S, Run, RunLapsedError
+from reference_worker.journal import BEAT_INTERVAL_S, FAILURES, LAPSE_S, Run, RunLapsedError
 
 _CONNECT_TIMEOUT_S = 3.0
 _ROWS_TIMEOUT_S = 2.0
@@ -77,7 +77,7 @@ class Session:
     async def close(self) -> None:
         """End the run; without an answer from the database it ends by its last beat."""
         if self._run is not None and self._rows is not None:
-            with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            with contextlib.suppress(*FAILURES):
                 await journal.close_run(self._rows, self._run)
         await self._give_up()
 
@@ -94,8 +94,7 @@ class Session:
     async def _watching(self) -> Any:
         try:
             yield
-        # TimeoutError is an OSError.
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, RunLapsedError) as error:
+        except (*FAILURES, RunLapsedError) as error:
             await self._give_up()
             raise RunOverError(f"{type(error).__name__}: {error}") from error
 
@@ -114,7 +113,7 @@ class Session:
     async def _beat_forever(self, connection: asyncpg.Connection[Any], run: Run) -> None:
         """Ends with the first beat that fails; `alive` notices."""
         due_s = time.monotonic()
-        with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, RunLapsedError):
+        with contextlib.suppress(*FAILURES, RunLapsedError):
             try:
                 while True:
                     # Measured from before the beat was sent: the journal's own count starts later.

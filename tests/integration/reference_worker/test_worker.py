@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import http.client
 import json
@@ -23,6 +24,7 @@ from devenv.ports import ReservedPort
 from devenv.postgres import Postgres
 from fingerv7.contract import Fence
 from reference_worker.checker import check, running_streams
+from reference_worker.session import RunOverError, Session
 
 pytestmark = pytest.mark.integration
 
@@ -274,6 +276,27 @@ def test_an_outage_of_the_journal_ends_the_run_and_the_next_one_starts_by_itself
     desk.confirms(config_hash)
     verdict = check(desk.dsn, allowed_gap_s=60, expected={"b"})
     assert verdict.ok, verdict
+
+
+async def test_a_run_is_over_whatever_the_driver_calls_a_connection_that_is_going(
+    journal_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = Session(journal_dsn, "w1")
+    await session.open()
+
+    async def execute(*_: object, **__: object) -> str:
+        raise asyncpg.InternalClientError("cannot switch to state 12; another operation (2) is in progress")
+
+    with monkeypatch.context() as going:
+        going.setattr(asyncpg.Connection, "execute", execute)
+        async with asyncio.timeout(15):
+            while session.alive:  # noqa: ASYNC110 - it is not an event but a look at the clock
+                await asyncio.sleep(0.02)
+        with pytest.raises(RunOverError):
+            await session.open()
+    await session.open()
+    assert session.alive
+    await session.close()
 
 
 def test_a_second_worker_in_the_same_folder_waits_for_the_first(desk: Desk) -> None:
