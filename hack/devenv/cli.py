@@ -1,4 +1,4 @@
-"""`python -m devenv up|down|status|prepare`: a cluster and a PostgreSQL that stay until they are told to go."""
+"""`python -m devenv up|down|status|prepare|images`: a cluster and a PostgreSQL that stay until told to go."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from devenv.cluster import Cluster, prepare, start_cluster_in
 from devenv.discovery import CONTEXT_VARIABLE, KUBECONFIG_VARIABLE
 from devenv.errors import DevenvError
 from devenv.homes import detached_home, load_record, tear_down
+from devenv.pods import prepare_pods, start_pods_in
 from devenv.postgres import start_postgres_in
+from devenv.postgres_server import Reach
 from devenv.private_files import write_private
 from devenv.processes import is_alive
 from devenv.progress import print_progress
@@ -54,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     postgres.add_argument("--no-postgres", dest="postgres", action="store_false")
     up.add_argument("--context", help=f"use this context instead of a cluster of our own (or {CONTEXT_VARIABLE})")
     up.add_argument("--kubeconfig", help=f"use this kubeconfig (or {KUBECONFIG_VARIABLE})")
+    up.add_argument("--node", action="store_true", help="with a node, so that pods run (as root, or with kind)")
     up.set_defaults(run=_up)
 
     down = commands.add_parser("down", help="stop it and remove everything of it")
@@ -63,7 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     down.set_defaults(run=_down)
 
     commands.add_parser("status", help="what is up").set_defaults(run=_status)
-    commands.add_parser("prepare", help="find or build what `up` and the tests need").set_defaults(run=_prepare)
+    ready = commands.add_parser("prepare", help="find or build what `up` and the tests need")
+    ready.add_argument("--node", action="store_true", help="also what `up --node` needs")
+    ready.set_defaults(run=_prepare)
     return parser
 
 
@@ -104,9 +109,14 @@ def _up(options: argparse.Namespace, around: Surroundings) -> int:
         home = detached_home(path, options.name)
     except FileExistsError:
         raise DevenvError(f"{path} is in the way; another start has just made it, or else remove it") from None
-    cluster = start_cluster_in(home, around, print_progress)
+    reach: Reach | None = None
+    if options.node:
+        pods = start_pods_in(home, around, print_progress)
+        cluster, reach = pods.cluster, pods.reach
+    else:
+        cluster = start_cluster_in(home, around, print_progress)
     if options.postgres:
-        dsn = start_postgres_in(home, around, print_progress).dsn()
+        dsn = start_postgres_in(home, around, print_progress, reach).dsn()
         write_private(path / _DSN_FILE, dsn + "\n")
     home.settled()
     print(f"{options.name} is up: Kubernetes {_version(cluster)} at {cluster.server}")
@@ -148,6 +158,8 @@ def _status(_options: argparse.Namespace, around: Surroundings) -> int:
     return 0
 
 
-def _prepare(_options: argparse.Namespace, around: Surroundings) -> int:
+def _prepare(options: argparse.Namespace, around: Surroundings) -> int:
     print(prepare(around, print_progress))
+    if options.node:
+        print(prepare_pods(around, print_progress))
     return 0

@@ -29,17 +29,30 @@ from devenv.surroundings import Surroundings
 MODULE_FOLDER = Path(__file__).resolve().parents[1] / "controlplane"
 _GO_HOME = "/usr/local/go/bin/go"
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
-_PACKAGES = {"etcd": "go.etcd.io/etcd/server/v3"}
+_CONTAINERD = "github.com/containerd/containerd/v2"
+_CONTAINERD_NAMES = ("containerd", "containerd-shim-runc-v2", "ctr")
+_PACKAGES = {
+    "etcd": "go.etcd.io/etcd/server/v3",
+    "pause": "./pause",
+    **{name: f"{_CONTAINERD}/cmd/{name}" for name in _CONTAINERD_NAMES},
+}
 _VERSION_PACKAGE = "k8s.io/component-base/version"
 
 
 @dataclass(frozen=True)
 class Release:
-    """The versions that go.mod pins: `v1.36.3`, `v3.6.8`, and the Go that they need, `1.26.8`."""
+    """The versions that go.mod pins: `v1.36.3`, `v3.6.8`, `v2.3.7`, and the Go that they need, `1.26.8`."""
 
     kubernetes: str
     etcd: str
+    containerd: str
     go: str
+
+    def of(self, name: str) -> str:
+        """The version of a binary."""
+        if name in _CONTAINERD_NAMES:
+            return self.containerd
+        return self.etcd if name == "etcd" else self.kubernetes
 
 
 def read_release(go_mod: Path = MODULE_FOLDER / "go.mod") -> Release:
@@ -54,13 +67,27 @@ def read_release(go_mod: Path = MODULE_FOLDER / "go.mod") -> Release:
     return Release(
         kubernetes=find(r"^\s*(?:require )?k8s\.io/kubernetes (v\S+)"),
         etcd=find(r"^\s*(?:require )?go\.etcd\.io/etcd/server/v3 (v\S+)"),
+        containerd=find(r"^\s*(?:require )?github\.com/containerd/containerd/v2 (v\S+)"),
         go=find(r"^go (\S+)$"),
     )
 
 
 def cache_folder(around: Surroundings, release: Release) -> Path:
-    system = f"{around.system.lower()}-{_ARCHITECTURES.get(around.machine, around.machine)}"
-    return around.cache_folder / "controlplane" / f"{release.kubernetes}-{release.etcd}-{system}"
+    return around.cache_folder / "controlplane" / f"{release.kubernetes}-{release.etcd}-{platform_of(around)}"
+
+
+def containerd_folder(around: Surroundings, release: Release) -> Path:
+    """Where containerd is, and its shim beside it, where it looks for it."""
+    return around.cache_folder / "containerd" / f"{release.containerd}-{platform_of(around)}"
+
+
+def platform_of(around: Surroundings) -> str:
+    """As Go calls it: `linux-amd64`."""
+    return f"{around.system.lower()}-{architecture(around)}"
+
+
+def architecture(around: Surroundings) -> str:
+    return _ARCHITECTURES.get(around.machine, around.machine)
 
 
 def build(names: Sequence[str], around: Surroundings, progress: Progress) -> dict[str, Path]:
@@ -72,20 +99,20 @@ def build(names: Sequence[str], around: Surroundings, progress: Progress) -> dic
     """
     release = read_release()
     cache = cache_folder(around, release)
-    binaries = {name: cache / name for name in names}
+    folders = {name: containerd_folder(around, release) if name in _CONTAINERD_NAMES else cache for name in names}
+    binaries = {name: folder / name for name, folder in folders.items()}
     if all(path.is_file() for path in binaries.values()):
         return binaries
 
     go = find_go(around, release)
     cache.mkdir(parents=True, exist_ok=True)
     with _lock(cache / ".lock", progress):
-        for leftover in cache.glob("building-*"):
+        for leftover in (found for folder in {cache, *folders.values()} for found in folder.glob("building-*")):
             shutil.rmtree(leftover, ignore_errors=True)
         wanted = [name for name in names if not binaries[name].is_file()]
         for number, name in enumerate(wanted, 1):
-            version = release.etcd if name == "etcd" else release.kubernetes
-            what = f"building {name} {version} ({number} of {len(wanted)}, only this once)"
-            _build_one(go, name, release, cache, progress, what)
+            what = f"building {name} {release.of(name)} ({number} of {len(wanted)}, only this once)"
+            _build_one(go, name, release, binaries[name], progress, what)
     return binaries
 
 
@@ -123,12 +150,14 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part or 0) for part in found.groups()) if found else ()
 
 
-def _build_one(go: str, name: str, release: Release, cache: Path, progress: Progress, what: str) -> None:
-    folder = Path(tempfile.mkdtemp(prefix="building-", dir=cache))
+def _build_one(go: str, name: str, release: Release, target: Path, progress: Progress, what: str) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="building-", dir=target.parent))
     major, minor, _ = release.kubernetes.removeprefix("v").split(".", 2)
     stamps = {"gitVersion": release.kubernetes, "gitMajor": major, "gitMinor": minor}
     # Without the stamps the server calls itself v0.0.0 and clients refuse features by version.
     flags = " ".join(["-s -w", *(f"-X {_VERSION_PACKAGE}.{key}={value}" for key, value in stamps.items())])
+    flags += f" -X {_CONTAINERD}/version.Version={release.containerd}"
     package = _PACKAGES.get(name, f"k8s.io/kubernetes/cmd/{name}")
     command = Command(
         name=name,
@@ -146,7 +175,7 @@ def _build_one(go: str, name: str, release: Release, cache: Path, progress: Prog
                 tick()
             if code != 0:
                 raise StartupError(f"go build of {name}", f"failed with exit code {code}", command.log)
-        (folder / "binary").replace(cache / name)
+        (folder / "binary").replace(target)
         # Left in place after a failure, for its log; the next build removes it.
         shutil.rmtree(folder, ignore_errors=True)
     finally:

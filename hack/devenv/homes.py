@@ -17,9 +17,10 @@ from pathlib import Path
 from devenv.daemons import Command, Daemon, Launch, launch_detached, launch_owned
 from devenv.errors import DevenvError
 from devenv.kind import delete_kind
-from devenv.ports import ReservedPort
+from devenv.ports import LOOPBACK, ReservedPort
 from devenv.private_files import write_private
 from devenv.processes import ProcessRecord, boot_id, is_alive, started_ticks, stop_process
+from devenv.remains import NodeRecord, remove_node
 
 _RECORD = "record.json"
 TEMPORARY_PREFIX = "fingerv7-devenv-"
@@ -27,7 +28,7 @@ TEMPORARY_PREFIX = "fingerv7-devenv-"
 
 @dataclass(kw_only=True)
 class Record:
-    """What was made: processes, folders elsewhere, and a kind cluster by its name."""
+    """What was made: processes, folders elsewhere, a node with its containers, and a kind cluster by its name."""
 
     name: str
     owner: ProcessRecord | None = None
@@ -35,6 +36,7 @@ class Record:
     server: str = ""
     components: list[ProcessRecord] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)
+    node: NodeRecord | None = None
     kind_cluster: str = ""
     kind_engine: str = ""
 
@@ -50,9 +52,9 @@ class Home:
         self._ports: list[ReservedPort] = []
         self.save()
 
-    def reserve_port(self) -> int:
+    def reserve_port(self, address: str = LOOPBACK) -> int:
         """A port that stays ours until `tear_down`, also while its server is stopped."""
-        self._ports.append(ReservedPort())
+        self._ports.append(ReservedPort(address))
         return self._ports[-1].number
 
     def launch(self, command: Command) -> Daemon:
@@ -121,6 +123,7 @@ def load_record(path: Path) -> Record | None:
         return None
     raw["components"] = [ProcessRecord(**each) for each in raw["components"]]
     raw["owner"] = ProcessRecord(**raw["owner"]) if raw["owner"] else None
+    raw["node"] = NodeRecord(**raw["node"]) if raw.get("node") else None
     return Record(**raw)
 
 
@@ -128,6 +131,8 @@ def tear_down(path: Path, record: Record) -> None:
     """Undo what a record holds, from whichever process; what is gone already is no error."""
     for component in reversed(record.components):
         stop_process(component)
+    if record.node is not None:
+        remove_node(record.node)
     if record.kind_cluster:
         delete_kind(name=record.kind_cluster, engine=record.kind_engine)
     for folder in (*map(Path, record.folders), path):

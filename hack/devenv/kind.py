@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import time
 from pathlib import Path
@@ -47,6 +48,33 @@ def delete_kind(*, name: str, engine: str) -> None:
         raise CommandError(argv, 127, "kind is not on PATH any more; put it back and try again") from None
     if done.returncode != 0:
         raise CommandError(argv, done.returncode, done.stderr)
+
+
+def load_into_kind(archive: Path, *, name: str, engine: str) -> None:
+    """Put the images of an archive on every node.
+
+    Raises:
+        CommandError: kind failed.
+    """
+    argv = ["kind", "load", "image-archive", str(archive), "--name", name]
+    done = subprocess.run(argv, env=_environment(engine), capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise CommandError(argv, done.returncode, done.stderr)
+
+
+def gateway_of_kind(engine: str) -> str:
+    """The machine's own IPv4 address on the network that kind's nodes are in.
+
+    Raises:
+        CommandError: the engine does not say.
+    """
+    argv = [engine, "network", "inspect", "kind"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    # Docker and podman call the same thing Gateway and gateway.
+    found = re.findall(r'"gateway":\s*"([0-9.]+)"', done.stdout, re.IGNORECASE)
+    if done.returncode != 0 or not found:
+        raise CommandError(argv, done.returncode, done.stderr or "no IPv4 gateway in its answer")
+    return str(found[0])
 
 
 def _environment(engine: str) -> dict[str, str]:

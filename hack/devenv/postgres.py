@@ -14,7 +14,7 @@ from devenv.errors import DevenvError
 from devenv.homes import Home, owned_home, reap_abandoned
 from devenv.ports import LOOPBACK
 from devenv.postgres_binaries import find_binaries
-from devenv.postgres_server import PostgresServer
+from devenv.postgres_server import PostgresServer, Reach
 from devenv.progress import Progress, no_progress, print_progress
 from devenv.surroundings import Surroundings, here
 from reference_worker.blocking import run_blocking
@@ -103,24 +103,24 @@ class Postgres:
         return self._server
 
 
-def start_postgres(*, progress: Progress = print_progress) -> Postgres:
-    """Start a server that ends with this process, however this process ends.
+def start_postgres(*, progress: Progress = print_progress, reach: Reach | None = None) -> Postgres:
+    """Start a server that ends with this process, however this process ends; `reach` lets pods in too.
 
     Raises:
         MissingRequirementsError: this machine lacks one; the text says how to get it.
         StartupError: the server did not become ready; with the end of its log.
     """
     reap_abandoned()
-    return start_postgres_in(owned_home("postgres"), here(), progress)
+    return start_postgres_in(owned_home("postgres"), here(), progress, reach)
 
 
-def start_postgres_in(home: Home, around: Surroundings, progress: Progress) -> Postgres:
+def start_postgres_in(home: Home, around: Surroundings, progress: Progress, reach: Reach | None = None) -> Postgres:
     """Start a server in a home, which is torn down when that fails."""
     try:
         if dsn := around.env.get(DSN_VARIABLE):
             return _named(home, dsn)
         password = secrets.token_hex(16)
-        server = PostgresServer(home, find_binaries(around), password)
+        server = PostgresServer(home, find_binaries(around), password, reach)
         postgres = Postgres(
             home,
             host=LOOPBACK,

@@ -28,6 +28,7 @@ _SUPERUSER = "postgres"
 _SOCKET_PORT = 5432
 # Only TLS over TCP, only passwords; the socket is for the TLS front and passwords hold there too.
 _ACCESS_RULES = "hostssl all all 127.0.0.1/32 scram-sha-256\nlocal all all scram-sha-256\n"
+_MORE_ACCESS = "hostssl all all {clients} scram-sha-256\n"
 _SETTINGS = {
     "fsync": "off",
     "synchronous_commit": "off",
@@ -38,6 +39,14 @@ _SETTINGS = {
     "log_timezone": "UTC",
     "timezone": "UTC",
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reach:
+    """From where else than the loopback clients come: the address to listen on, and theirs."""
+
+    address: str
+    clients: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,9 +62,10 @@ class _Layout:
 class PostgresServer:
     """The process, or two with the TLS front, of one home; `initialise`, then `start`."""
 
-    def __init__(self, home: Home, binaries: ServerBinaries, password: str) -> None:
+    def __init__(self, home: Home, binaries: ServerBinaries, password: str, reach: Reach | None = None) -> None:
         self._home = home
-        self._layout = _initialise(home, binaries, password)
+        self._addresses = (LOOPBACK,) if reach is None else (LOOPBACK, reach.address)
+        self._layout = _initialise(home, binaries, password, reach)
         self.port = home.reserve_port()
         self.user = _SUPERUSER
         self.ca_file = self._layout.certificate.ca
@@ -63,10 +73,10 @@ class PostgresServer:
     def start(self, ready: Callable[[], bool], progress: Progress) -> None:
         layout = self._layout
         daemon = self._home.launch(
-            server_command(layout.binaries, layout.data, layout.certificate, self._listen_port())
+            server_command(layout.binaries, layout.data, layout.certificate, self._listen_port(), self._addresses)
         )
         if layout.needs_front:
-            self._home.launch(_front_command(layout.data, layout.certificate, self.port))
+            self._home.launch(_front_command(layout.data, layout.certificate, self.port, self._addresses))
         wait_ready(daemon, ready, timeout_s=_READY_S, progress=progress)
 
     def stop(self) -> None:
@@ -77,14 +87,18 @@ class PostgresServer:
 
 
 def server_command(
-    binaries: ServerBinaries, data: Path, certificate: ServingCertificate, port: int | None
+    binaries: ServerBinaries,
+    data: Path,
+    certificate: ServingCertificate,
+    port: int | None,
+    addresses: tuple[str, ...] = (LOOPBACK,),
 ) -> Command:
     """The server on TCP with TLS, or with no port on its unix socket only (in its data folder)."""
     network = (
         {"listen_addresses": "", "port": str(_SOCKET_PORT)}
         if port is None
         else {
-            "listen_addresses": LOOPBACK,
+            "listen_addresses": ",".join(addresses),
             "port": str(port),
             "ssl": "on",
             "ssl_cert_file": str(certificate.certificate),
@@ -104,16 +118,16 @@ def server_command(
     )
 
 
-def _front_command(data: Path, certificate: ServingCertificate, port: int) -> Command:
+def _front_command(data: Path, certificate: ServingCertificate, port: int, addresses: tuple[str, ...]) -> Command:
     argv = (
-        *(sys.executable, "-I", "-S", tls_front.__file__, "--port", str(port)),
+        *(sys.executable, "-I", "-S", tls_front.__file__, "--port", str(port), "--address", *addresses),
         *("--certificate", str(certificate.certificate), "--key", str(certificate.key)),
         *("--socket", str(data / f".s.PGSQL.{_SOCKET_PORT}")),
     )
     return Command(name="postgres-tls", argv=argv, folder=data.parent, port=port)
 
 
-def _initialise(home: Home, binaries: ServerBinaries, password: str) -> _Layout:
+def _initialise(home: Home, binaries: ServerBinaries, password: str, reach: Reach | None) -> _Layout:
     user_id = None if binaries.user is None else pwd.getpwnam(binaries.user).pw_uid
     if user_id is None:
         folder = home.path / "postgres"
@@ -128,13 +142,14 @@ def _initialise(home: Home, binaries: ServerBinaries, password: str) -> _Layout:
     data = folder / "data"
     data.mkdir(mode=0o700)
     password_file = write_private(folder / "password", password, user_id=user_id)
-    certificate = make_certificate(folder, user_id=user_id)
+    certificate = make_certificate(folder, names=() if reach is None else (reach.address,), user_id=user_id)
     if user_id is not None:
         os.chown(data, user_id, -1)
     access = ("--auth=scram-sha-256", f"--username={_SUPERUSER}", f"--pwfile={password_file}")
     _run_as(binaries, "initdb", "-D", str(data), "--no-sync", "--encoding=UTF8", "--locale=C", *access)
     password_file.unlink()
-    (data / "pg_hba.conf").write_text(_ACCESS_RULES, encoding="ascii")
+    more = "" if reach is None else _MORE_ACCESS.format(clients=reach.clients)
+    (data / "pg_hba.conf").write_text(_ACCESS_RULES + more, encoding="ascii")
     answer = _run_as(binaries, "postgres", "-D", str(data), "-c", "ssl=on", "-C", "ssl", check=False)
     return _Layout(binaries=binaries, data=data, certificate=certificate, needs_front=answer.strip() != "on")
 

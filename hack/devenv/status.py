@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from devenv.homes import Record
+from devenv.network import Network
 from devenv.processes import ProcessRecord, is_alive, uptime_s
+from devenv.remains import NodeRecord, containers
 
 _DAY_S, _HOUR_S, _MINUTE_S = 86_400, 3_600, 60
 
@@ -30,6 +32,8 @@ def render_status(records: Sequence[Record]) -> str:
         state = state_of(record)
         lines = [f"{record.name}: {state}, {record.provider}, {record.server or 'no server yet'}"]
         lines += [_line(each) for each in record.components]
+        if record.node is not None:
+            lines.append(_node_line(record.node))
         if state in ("broken", "dead"):
             lines.append(f"  `make down ARGS='--name {record.name}'` removes what is left; `make up` starts afresh")
         blocks.append("\n".join(lines))
@@ -41,6 +45,12 @@ def _line(each: ProcessRecord) -> str:
     port = f"port {each.port}" if each.port else ""
     up = f"up {duration(uptime_s(each))}" if alive else "gone"
     return f"  {each.name:<24} pid {each.pid:<8} {port:<11} {up:<10} {each.log}"
+
+
+def _node_line(node: NodeRecord) -> str:
+    network = Network(number=node.network)
+    count = len(containers(node))
+    return f"  {'pods':<24} {count} on bridge {network.bridge}, {network.pods}; {node.folder}"
 
 
 def duration(seconds: float) -> str:

@@ -25,16 +25,17 @@ _REFUSAL = b"SFATAL\0C28000\0Mthis server only accepts connections with TLS; use
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--address", nargs="+", default=["127.0.0.1"])
     parser.add_argument("--certificate", type=Path, required=True)
     parser.add_argument("--key", type=Path, required=True)
     parser.add_argument("--socket", required=True)
     options = parser.parse_args()
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(options.certificate, options.key)
-    asyncio.run(_serve(options.port, options.socket, context))
+    asyncio.run(_serve(options.address, options.port, options.socket, context))
 
 
-async def _serve(port: int, server_socket: str, context: ssl.SSLContext) -> None:
+async def _serve(addresses: list[str], port: int, server_socket: str, context: ssl.SSLContext) -> None:
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # A peer that goes away in the middle is everyday life.
         with closing(writer), suppress(OSError, asyncio.IncompleteReadError):
@@ -42,7 +43,7 @@ async def _serve(port: int, server_socket: str, context: ssl.SSLContext) -> None
                 await writer.start_tls(context)
                 await _relay(reader, writer, server_socket)
 
-    server = await asyncio.start_server(accept, "127.0.0.1", port)
+    server = await asyncio.start_server(accept, addresses, port)
     await server.serve_forever()
 
 

@@ -66,6 +66,13 @@ def test_the_version_is_stamped_and_the_sums_are_not_rewritten(tmp_path: Path) -
     assert line.endswith("k8s.io/kubernetes/cmd/kube-apiserver")
 
 
+def test_containerd_is_kept_by_its_own_version_with_its_shim_beside_it(tmp_path: Path) -> None:
+    found = build(["containerd", "containerd-shim-runc-v2"], fake_go(tmp_path), no_progress)
+    assert found["containerd"].parent == found["containerd-shim-runc-v2"].parent
+    assert found["containerd"].parent.name == f"{RELEASE.containerd}-linux-amd64"
+    assert builds(tmp_path)[0].endswith("github.com/containerd/containerd/v2/cmd/containerd")
+
+
 def test_two_starters_at_once_build_once(tmp_path: Path) -> None:
     around = fake_go(tmp_path)
     threads = [threading.Thread(target=build, args=(["etcd"], around, no_progress)) for _ in range(2)]
