@@ -6,6 +6,7 @@ here is part of the stored API: a sidecar one version older or newer must read i
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import re
@@ -30,6 +31,14 @@ DRAIN: Final = "fingerv7.io/drain"
 """On a worker's Lease: the incarnation that asks to be drained."""
 REGISTER: Final = "fingerv7.io/register"
 """On a worker's Lease: JSON with `maxStreams`, `capabilities`, `location` and `version` of an undeclared worker."""
+DRAIN_FOR: Final = "fingerv7.io/drain-for"
+"""On a FingerWorker of a managed fleet, set by the operator: `DRAIN_FOR_SCALE_DOWN` or `DRAIN_FOR_ROLLOUT`."""
+DRAIN_FOR_SCALE_DOWN: Final = "ScaleDown"
+DRAIN_FOR_ROLLOUT: Final = "Rollout"
+MANAGED_LABEL: Final = "fingerv7.io/managed"
+"""`true` on the FingerWorkers that a StreamPool's `spec.workers` asks for, and on their pods."""
+REVISION: Final = "fingerv7.io/revision"
+"""On a managed worker's pod, an annotation: what it was made from, as a hash."""
 FINALIZER: Final = "fingerv7.io/drain"
 """On FingerWorkers and StreamPools: deleting means draining first."""
 CONFIRM_SOURCE: Final = "fingerv7.io/confirm-source"
@@ -114,6 +123,7 @@ _DURATION_PART = re.compile(r"([0-9]+)(ms|s|m|h)")
 _UNIT_MS: Final = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
 
 
+@functools.lru_cache(maxsize=1024)
 def parse_duration(text: str) -> int:
     """Milliseconds of a Go-style duration such as `1h30m` or `500ms`.
 
@@ -125,6 +135,7 @@ def parse_duration(text: str) -> int:
     return sum(int(number) * _UNIT_MS[unit] for number, unit in _DURATION_PART.findall(text))
 
 
+@functools.lru_cache(maxsize=1024)
 def format_duration(milliseconds: int) -> str:
     """The shortest exact Go-style duration: 90000 → `1m30s`, 0 → `0s`."""
     if milliseconds == 0:

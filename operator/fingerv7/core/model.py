@@ -87,6 +87,10 @@ class Worker:
     score_percent: int | None = None
     drain: bool = False
     """`spec.drain`: asked for by a user."""
+    drain_for: str = ""
+    """Why the operator empties it itself: the annotation `fingerv7.io/drain-for` of a managed worker."""
+    managed: bool = False
+    """Made, and removed, as the pool's `spec.workers` says."""
     deleting: bool = False
     finalizer: bool = False
     generation: int = 1

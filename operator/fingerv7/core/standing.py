@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fingerv7.contract import POOL_LABEL
+from fingerv7.contract import DRAIN_FOR, DRAIN_FOR_ROLLOUT, DRAIN_FOR_SCALE_DOWN, POOL_LABEL
 from fingerv7.core.liveness import Health, Verdict
 from fingerv7.core.model import Lease, Worker
 
@@ -140,6 +140,9 @@ def _drain_reason(facts: Facts) -> str:
         return "the FingerWorker is being deleted"
     if facts.worker.drain:
         return "spec.drain is true"
+    if facts.worker.drain_for:
+        # A word of a newer operator empties it as well: it was written by somebody who wants it empty.
+        return _OF_THE_FLEET.get(facts.worker.drain_for, f"the annotation {DRAIN_FOR}={facts.worker.drain_for}")
     if lease and lease.drain and lease.drain == lease.holder:
         return "asked for by its sidecar"
     return ""
@@ -159,6 +162,11 @@ def _silence(facts: Facts) -> str:
 def _label(facts: Facts) -> str:
     return f"{POOL_LABEL}={facts.worker.pool}"
 
+
+_OF_THE_FLEET = {
+    DRAIN_FOR_SCALE_DOWN: "the pool is scaled down",
+    DRAIN_FOR_ROLLOUT: "its pod is being replaced",
+}
 
 _RULES: tuple[Callable[[Facts], Standing | None], ...] = (
     _taken_over,

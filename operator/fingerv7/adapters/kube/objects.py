@@ -14,8 +14,10 @@ from fingerv7.adapters.kube.api import Json
 from fingerv7.contract import (
     APPLIED,
     DRAIN,
+    DRAIN_FOR,
     FINALIZER,
     GONE,
+    MANAGED_LABEL,
     POOL_LABEL,
     REGISTER,
     RELEASED,
@@ -42,6 +44,7 @@ def worker_from_json(raw: Json) -> Worker:
     with _readable(raw, "FingerWorker"):
         metadata, spec, status = raw["metadata"], raw["spec"], raw.get("status") or {}
         stored = status.get("assignment")
+        labels = metadata.get("labels") or {}
         return Worker(
             name=metadata["name"],
             uid=metadata["uid"],
@@ -52,10 +55,12 @@ def worker_from_json(raw: Json) -> Worker:
             location=spec.get("location") or "",
             score_percent=spec.get("performanceScorePercent"),
             drain=bool(spec.get("drain")),
+            drain_for=(metadata.get("annotations") or {}).get(DRAIN_FOR, ""),
+            managed=labels.get(MANAGED_LABEL) == "true",
             deleting="deletionTimestamp" in metadata,
             finalizer=FINALIZER in metadata.get("finalizers", ()),
             generation=int(metadata.get("generation", 1)),
-            created_by_operator=(metadata.get("labels") or {}).get(CREATED_BY) == CREATED_BY_OPERATOR,
+            created_by_operator=labels.get(CREATED_BY) == CREATED_BY_OPERATOR,
             assignment=assignment_from_json(stored) if stored else _UNASSIGNED,
             tampered=_is_tampered(metadata["uid"], stored) if stored else False,
             # The lists are in `assignment` already; kept twice, they would be most of the operator's memory.

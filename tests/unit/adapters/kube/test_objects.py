@@ -214,3 +214,16 @@ def test_a_lease_that_nobody_ever_held_is_silence(spec: dict[str, Any] | None) -
     metadata = {"name": "w-1", "uid": "u", "resourceVersion": "1", "annotations": {"fingerv7.io/applied": "ok!"}}
     lease = lease_from_json({"metadata": metadata, "spec": spec})
     assert (lease.pool, lease.holder, lease.renew_time, lease.applied) == ("", "", "", None)
+
+
+def test_what_a_managed_worker_is_marked_with_is_read() -> None:
+    metadata: dict[str, Any] = {"name": "radio-001", "uid": "u", "resourceVersion": "3"}
+    raw = {"metadata": metadata, "spec": {"poolRef": {"name": "radio"}, "maxStreams": 5}}
+    assert not worker_from_json(raw).managed
+    assert worker_from_json(raw).drain_for == ""
+    metadata |= {
+        "labels": {"fingerv7.io/managed": "true"},
+        "annotations": {"fingerv7.io/drain-for": "Rollout"},
+    }
+    assert worker_from_json(raw).managed
+    assert worker_from_json(raw).drain_for == "Rollout"
