@@ -1,0 +1,340 @@
+"""The pod of one managed worker: the pool's template with a sidecar, the folder that both share, and the probes and
+hooks by which a kubelet keeps the times of the protocol (section 5 of the design).
+
+Dictionaries in, dictionaries out. The template's words are kept wherever they do not contradict these parts; where
+they do, `TemplateError` says so instead of overwriting them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fingerv7.contract import GROUP, POOL_LABEL, VERSION, Timing, format_duration
+from fingerv7.core.managed.template import (
+    CONFIG_DIR,
+    CONFIG_VOLUME,
+    LOCAL_PORT,
+    PUBLIC_PORT,
+    SIDECAR_NAME,
+    TOKEN_VOLUME,
+    TemplateError,
+    checked,
+    name_for,
+    substitute,
+    the_worker,
+)
+
+__all__ = ["MANAGED_LABEL", "REVISION_LABEL", "Sidecar", "TemplateError", "build_pod", "revision"]
+
+MANAGED_LABEL = "fingerv7.io/managed"
+REVISION_LABEL = "fingerv7.io/revision"
+
+FENCE_PROBE = (
+    f"read s d b <{CONFIG_DIR}/fence && read u _ </proc/uptime && read i </proc/sys/kernel/random/boot_id && "
+    '[ "$b" = "$i" ] && a=$((${u%.*} - ${s%.*})) && [ $a -ge 0 ] && [ $a -lt ${d%.*} ]'
+)
+"""Fails when the fence expires; docs/workers.md explains it."""
+
+_LAYOUT = 1
+"""Raised when pods built by an older version have to be replaced. Changes that can wait for the next one do not."""
+_SHORTEST_STOP_MS = 6_000
+"""Period, timeout and grace of a liveness probe are 1, 1 and 2 s at least; the rest is for cleaning up."""
+_PROBE_GRACE_S = 2
+_STARTUP_S = 3600
+_ANSWER_S = 15
+"""From the moment a drain is over until the hook was answered, at most."""
+_SIDECAR_END_S = 15
+"""For the sidecars, which end after the worker: ours releases the Lease."""
+_USER = 65532
+_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
+_TOKEN_S = 3607
+"""A kubelet renews it long before; this number is what Kubernetes itself uses for every pod."""
+_CONFIG_SIZE = "16Mi"
+"""An assignment is at most 1 MB, and there are two of them while one is replaced."""
+_TIMES = ("RENEW_INTERVAL", "REQUEST_TIMEOUT", "FENCE_AFTER", "STOP_TIME", "TAKEOVER_AFTER")
+_OWN_VARIABLES = frozenset(
+    {"INSTANCE_ID", "NAMESPACE", "POOL", "POD_UID", "POD_IP", "CONFIG_DIR", "LISTEN", "PUBLIC_LISTEN", "DRAIN_KEY"}
+    | {"DRAIN_ON_TERM", "REGISTER", "MAX_STREAMS", "CAPABILITIES", "LOCATION"}
+    | {"KUBERNETES_API_URL", "KUBERNETES_TOKEN_FILE", "KUBERNETES_CA_FILE"}
+    | set(_TIMES)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sidecar:
+    """`spec.workers.sidecar`."""
+
+    image: str
+    resources: Mapping[str, Any]
+    environment: Mapping[str, str]
+    """Settings of docs/workers.md that the operator does not set itself."""
+
+
+def build_pod(
+    *,
+    namespace: str,
+    pool: str,
+    worker: str,
+    worker_uid: str,
+    ordinal: int,
+    template: Mapping[str, Any],
+    container: str,
+    sidecar: Sidecar,
+    timing: Timing,
+    drain_timeout_s: float,
+    drain_key: str,
+    revision: str,
+) -> dict[str, Any]:
+    """The pod as it is to be created, for the FingerWorker `worker`. Raises TemplateError.
+
+    `drain_key` opens the sidecar's `/drain` to the kubelet's preStop hook, which comes from outside of the pod.
+    """
+    if timing.stop_time_ms < _SHORTEST_STOP_MS:
+        raise TemplateError(
+            f"spec.liveness.stopTime is {format_duration(timing.stop_time_ms)}; with workers in pods it must be at "
+            "least 6s, because a kubelet needs that long to notice and stop a container (takeoverAfter: 20s gives it)"
+        )
+    metadata, spec = checked(template, container)
+    name_for(spec, worker=worker, ordinal=ordinal)
+    grace_s = max(_grace_s(drain_timeout_s, timing), _whole(spec.get("terminationGracePeriodSeconds")))
+    hook = f"/drain?timeout={_drain_s(drain_timeout_s)}s&within={grace_s + _SIDECAR_END_S}s"
+    _equip_worker(the_worker(spec, container), spec, timing, hook=hook, drain_key=drain_key)
+    environment = _environment(sidecar, namespace, pool, worker, ordinal, timing, drain_key)
+    spec["initContainers"].insert(0, _sidecar_container(sidecar, environment))
+    spec["volumes"] += [_config_volume(), _token_volume()]
+    spec["serviceAccountName"] = worker
+    spec["automountServiceAccountToken"] = False
+    spec["restartPolicy"] = "Always"
+    spec["terminationGracePeriodSeconds"] = grace_s
+    labels = {
+        "app.kubernetes.io/name": "fingerv7-worker",
+        "app.kubernetes.io/instance": pool,
+        "app.kubernetes.io/component": "worker",
+        "app.kubernetes.io/part-of": "fingerv7",
+        "app.kubernetes.io/managed-by": "fingerv7-operator",
+        **metadata["labels"],
+        POOL_LABEL: pool,
+        MANAGED_LABEL: "true",
+        REVISION_LABEL: revision,
+    }
+    annotations = {"kubectl.kubernetes.io/default-container": container, **metadata["annotations"]}
+    owner = {
+        "apiVersion": f"{GROUP}/{VERSION}",
+        "kind": "FingerWorker",
+        "name": worker,
+        "uid": worker_uid,
+        "controller": True,
+        "blockOwnerDeletion": False,
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": worker,
+            "namespace": namespace,
+            "labels": labels,
+            "annotations": annotations,
+            "ownerReferences": [owner],
+        },
+        "spec": spec,
+    }
+
+
+def revision(
+    template: Mapping[str, Any], container: str, sidecar: Sidecar, timing: Timing, drain_timeout_s: float
+) -> str:
+    """A short hash of everything that makes a running pod outdated.
+
+    Of the pool's times only what the probes and the grace are made of: a running sidecar follows the others without
+    a restart, and a fleet should not be drained for them.
+    """
+    facts = [
+        _LAYOUT,
+        template,
+        container,
+        [sidecar.image, sidecar.resources, sidecar.environment],
+        _fence_probe(timing),
+        _grace_s(drain_timeout_s, timing),
+    ]
+    text = json.dumps(facts, sort_keys=True, separators=(",", ":"), default=dict)
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+# --- the worker's container -------------------------------------------------------------------------------
+
+
+def _equip_worker(
+    worker: dict[str, Any], spec: Mapping[str, Any], timing: Timing, *, hook: str, drain_key: str
+) -> None:
+    worker["volumeMounts"] = [*(worker.get("volumeMounts") or []), {"name": CONFIG_VOLUME, "mountPath": CONFIG_DIR}]
+    liveness = _fence_probe(timing)
+    worker["livenessProbe"] = liveness
+    # Until the sidecar has the Lease. It is not what stops a worker, so it needs no grace of its own.
+    worker["startupProbe"] = {
+        "exec": liveness["exec"],
+        "periodSeconds": 1,
+        "timeoutSeconds": liveness["timeoutSeconds"],
+        "failureThreshold": _STARTUP_S,
+    }
+    drain = {
+        "path": hook,
+        "port": PUBLIC_PORT,
+        "scheme": "HTTP",
+        "httpHeaders": [{"name": "Authorization", "value": f"Bearer {drain_key}"}],
+    }
+    worker["lifecycle"] = {**(worker.get("lifecycle") or {}), "preStop": {"httpGet": drain}}
+    worker["securityContext"] = _restricted(worker.get("securityContext") or {}, spec.get("securityContext") or {})
+
+
+def _fence_probe(timing: Timing) -> dict[str, Any]:
+    """Detected, killed and cleaned up within K: what K has above 6 s goes to period and timeout, because a process
+    a second in each pod is not for nothing.
+    """
+    spare_s = max(0, timing.stop_time_ms - _SHORTEST_STOP_MS) // 1000
+    return {
+        "exec": {"command": ["sh", "-c", FENCE_PROBE]},
+        "periodSeconds": min(10, 1 + spare_s // 2),
+        "timeoutSeconds": min(5, 1 + (spare_s - spare_s // 2)),
+        "failureThreshold": 1,
+        "terminationGracePeriodSeconds": _PROBE_GRACE_S,
+    }
+
+
+def _restricted(own: Mapping[str, Any], pod: Mapping[str, Any]) -> dict[str, Any]:
+    """What the Pod Security Standard `restricted` asks for, where the template says nothing about it."""
+    filled = dict(own)
+    said = {**pod, **own}
+    if "runAsNonRoot" not in said and said.get("runAsUser") != 0:
+        filled["runAsNonRoot"] = True
+    if "seccompProfile" not in said:
+        filled["seccompProfile"] = {"type": "RuntimeDefault"}
+    if not own.get("privileged"):
+        filled.setdefault("allowPrivilegeEscalation", False)
+        filled.setdefault("capabilities", {"drop": ["ALL"]})
+    return filled
+
+
+# --- the sidecar's container ------------------------------------------------------------------------------
+
+
+def _sidecar_container(sidecar: Sidecar, environment: list[dict[str, Any]]) -> dict[str, Any]:
+    """A native sidecar: it is there before all other containers start and after the worker has ended."""
+    health = {"httpGet": {"path": "/healthz", "port": PUBLIC_PORT, "scheme": "HTTP"}}
+    return {
+        "name": SIDECAR_NAME,
+        "image": sidecar.image,
+        "restartPolicy": "Always",
+        "env": environment,
+        "ports": [{"name": "fingerv7", "containerPort": PUBLIC_PORT, "protocol": "TCP"}],
+        "resources": dict(sidecar.resources),
+        # Of its own, or the pod's grace, which is long, would be given to a process that does not listen any more.
+        "startupProbe": {
+            **health, "periodSeconds": 1, "timeoutSeconds": 2, "failureThreshold": 120,
+            "terminationGracePeriodSeconds": 5,
+        },
+        "livenessProbe": {
+            **health, "periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": 3,
+            "terminationGracePeriodSeconds": 5,
+        },
+        # Of a native sidecar it counts for the pod: ready means that the worker follows.
+        "readinessProbe": {
+            "httpGet": {"path": "/readyz", "port": PUBLIC_PORT, "scheme": "HTTP"},
+            "periodSeconds": 5, "timeoutSeconds": 2, "failureThreshold": 3,
+        },
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": _USER,
+            "runAsGroup": _USER,
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "volumeMounts": [
+            {"name": CONFIG_VOLUME, "mountPath": CONFIG_DIR},
+            {"name": TOKEN_VOLUME, "mountPath": _ACCOUNT, "readOnly": True},
+        ],
+    }  # fmt: skip
+
+
+def _environment(
+    sidecar: Sidecar, namespace: str, pool: str, worker: str, ordinal: int, timing: Timing, drain_key: str
+) -> list[dict[str, Any]]:
+    taken = sorted(_OWN_VARIABLES & set(sidecar.environment))
+    if taken:
+        raise TemplateError(f"spec.workers.sidecar.env: the operator sets {', '.join(taken)} itself; leave it out")
+    times = (
+        timing.renew_interval_ms,
+        timing.request_timeout_ms,
+        timing.fence_after_ms,
+        timing.stop_time_ms,
+        timing.takeover_after_ms,
+    )
+    own = {
+        "INSTANCE_ID": worker,
+        "NAMESPACE": namespace,
+        "POOL": pool,
+        "CONFIG_DIR": CONFIG_DIR,
+        "LISTEN": f"127.0.0.1:{LOCAL_PORT}",
+        # The pod's own address, so that it serves IPv4 and IPv6 clusters alike. The kubelet fills it in.
+        "PUBLIC_LISTEN": f"$(POD_IP):{PUBLIC_PORT}",
+        "DRAIN_KEY": drain_key,
+        "KUBERNETES_TOKEN_FILE": f"{_ACCOUNT}/token",
+        "KUBERNETES_CA_FILE": f"{_ACCOUNT}/ca.crt",
+        **{name: format_duration(time_ms) for name, time_ms in zip(_TIMES, times, strict=True)},
+    }
+    theirs = {name: substitute(value, worker=worker, ordinal=ordinal) for name, value in sidecar.environment.items()}
+    return [
+        {"name": "POD_UID", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.uid"}}},
+        {"name": "POD_IP", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "status.podIP"}}},
+        *({"name": name, "value": value} for name, value in (own | theirs).items()),
+    ]
+
+
+# --- volumes and times ------------------------------------------------------------------------------------
+
+
+def _config_volume() -> dict[str, Any]:
+    """In memory: a slow or full disk of the node delays no config and no fence, and URLs with credentials are never
+    on a disk.
+
+    The kubelet makes it writable for every user of the pod, so that sidecar and worker need no user or group in
+    common, and no fsGroup, which would change the owner of the template's other volumes.
+    """
+    return {"name": CONFIG_VOLUME, "emptyDir": {"medium": "Memory", "sizeLimit": _CONFIG_SIZE}}
+
+
+def _token_volume() -> dict[str, Any]:
+    """What `automountServiceAccountToken` would have mounted in all containers, for the sidecar only."""
+    ca = {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}
+    field = {"apiVersion": "v1", "fieldPath": "metadata.namespace"}
+    return {
+        "name": TOKEN_VOLUME,
+        "projected": {
+            "defaultMode": 0o444,
+            "sources": [
+                {"serviceAccountToken": {"path": "token", "expirationSeconds": _TOKEN_S}},
+                {"configMap": ca},
+                {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": field}]}},
+            ],
+        },
+    }
+
+
+def _drain_s(drain_timeout_s: float) -> int:
+    """How long the preStop hook waits. The operator ends a drain after the pool's `drainTimeout`."""
+    return math.ceil(drain_timeout_s) + _ANSWER_S
+
+
+def _grace_s(drain_timeout_s: float, timing: Timing) -> int:
+    """The hook, then the worker's own end, then the sidecars'."""
+    return _drain_s(drain_timeout_s) + math.ceil(timing.stop_time_ms / 1000) + _SIDECAR_END_S
+
+
+def _whole(value: Any) -> int:
+    return value if isinstance(value, int) else 0

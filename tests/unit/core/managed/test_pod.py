@@ -1,0 +1,397 @@
+"""The pod of a managed worker: what is added to a template, what of it is kept, and what is refused."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pathlib
+import re
+import types
+
+import pytest
+
+from fingerv7.contract import Timing
+from fingerv7.core.managed.pod import FENCE_PROBE, Sidecar, TemplateError, build_pod, revision
+from fingerv7.core.managed.template import substitute
+from fingerv7_sidecar.settings import read_settings
+
+ROOT = pathlib.Path(__file__).parents[4]
+PLAIN = {"spec": {"containers": [{"name": "fingerv7", "image": "radio/fingerv7:7.4"}]}}
+SIDECAR = Sidecar("fingerv7/sidecar:1", {"limits": {"memory": "64Mi"}}, {"LOG_LEVEL": "debug"})
+
+
+def pod(template=None, **changed):
+    facts = {
+        "namespace": "radio-ns",
+        "pool": "radio",
+        "worker": "radio-007",
+        "worker_uid": "uid-7",
+        "ordinal": 7,
+        "template": PLAIN if template is None else template,
+        "container": "fingerv7",
+        "sidecar": SIDECAR,
+        "timing": Timing(),
+        "drain_timeout_s": 600.0,
+        "drain_key": "s3cret",
+        "revision": "abc123",
+    }
+    return build_pod(**(facts | changed))
+
+
+def changed(path="", value=None, **container):
+    """The plain template with other fields in the worker's container, and with `value` at `path` of the pod's spec."""
+    template = copy.deepcopy(PLAIN)
+    template["spec"]["containers"][0] |= container
+    if path:
+        template["spec"][path] = value
+    return template
+
+
+def worker_of(built):
+    return next(each for each in built["spec"]["containers"] if each["name"] == "fingerv7")
+
+
+def sidecar_of(built):
+    return built["spec"]["initContainers"][0]
+
+
+# --- what is added ----------------------------------------------------------------------------------------
+
+
+def test_it_is_named_labelled_and_owned():
+    metadata = pod()["metadata"]
+    assert (metadata["name"], metadata["namespace"]) == ("radio-007", "radio-ns")
+    assert metadata["labels"] == {
+        "app.kubernetes.io/name": "fingerv7-worker",
+        "app.kubernetes.io/instance": "radio",
+        "app.kubernetes.io/component": "worker",
+        "app.kubernetes.io/part-of": "fingerv7",
+        "app.kubernetes.io/managed-by": "fingerv7-operator",
+        "fingerv7.io/pool": "radio",
+        "fingerv7.io/managed": "true",
+        "fingerv7.io/revision": "abc123",
+    }
+    assert metadata["ownerReferences"] == [
+        {
+            "apiVersion": "fingerv7.io/v1alpha1",
+            "kind": "FingerWorker",
+            "name": "radio-007",
+            "uid": "uid-7",
+            "controller": True,
+            "blockOwnerDeletion": False,
+        }
+    ]
+
+
+def test_the_template_keeps_its_words_and_is_not_changed():
+    template = {
+        "metadata": {"labels": {"team": "radio", "app.kubernetes.io/name": "ours"}, "annotations": {"note": "x"}},
+        "spec": {
+            **changed(ports=[{"containerPort": 9000}], env=[{"name": "A", "value": "$(FINGERWORKER_NAME)"}])["spec"],
+            "nodeSelector": {"disk": "fast"},
+            "initContainers": [{"name": "prepare", "image": "x"}],
+            "volumes": [{"name": "cache", "emptyDir": {}}],
+            "securityContext": {"fsGroup": 7},
+        },
+    }
+    before = copy.deepcopy(template)
+    built = pod(template)
+    assert template == before
+    assert built["metadata"]["labels"]["team"] == "radio"
+    assert built["metadata"]["labels"]["app.kubernetes.io/name"] == "ours"
+    assert built["metadata"]["annotations"]["note"] == "x"
+    assert built["spec"]["nodeSelector"] == {"disk": "fast"}
+    assert built["spec"]["securityContext"] == {"fsGroup": 7}
+    assert [each["name"] for each in built["spec"]["initContainers"]] == ["fingerv7-sidecar", "prepare"]
+    assert [each["name"] for each in built["spec"]["volumes"]] == ["cache", "fingerv7-config", "fingerv7-token"]
+    assert worker_of(built)["ports"] == [{"containerPort": 9000}]
+
+
+def test_a_template_that_cannot_be_changed_is_enough():
+    frozen = types.MappingProxyType({"spec": types.MappingProxyType(PLAIN["spec"])})
+    assert pod(frozen) == pod()
+
+
+def test_only_the_sidecar_has_the_token():
+    built = pod(changed("initContainers", [{"name": "prepare", "image": "x"}]))
+    spec = built["spec"]
+    assert spec["serviceAccountName"] == "radio-007"
+    assert spec["automountServiceAccountToken"] is False
+    having = [
+        each["name"]
+        for each in spec["initContainers"] + spec["containers"]
+        if "fingerv7-token" in [mount["name"] for mount in each.get("volumeMounts", [])]
+    ]
+    assert having == ["fingerv7-sidecar"]
+    sources = next(each for each in spec["volumes"] if each["name"] == "fingerv7-token")["projected"]["sources"]
+    assert [next(iter(source)) for source in sources] == ["serviceAccountToken", "configMap", "downwardAPI"]
+
+
+def test_the_sidecar_is_a_native_one_and_restricted():
+    sidecar = sidecar_of(pod())
+    assert sidecar["restartPolicy"] == "Always"
+    assert sidecar["image"] == SIDECAR.image
+    assert sidecar["resources"] == {"limits": {"memory": "64Mi"}}
+    assert sidecar["securityContext"] == {
+        "runAsNonRoot": True,
+        "runAsUser": 65532,
+        "runAsGroup": 65532,
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    assert sidecar["livenessProbe"]["terminationGracePeriodSeconds"] < 10
+
+
+def test_the_sidecar_reads_the_settings_that_it_is_given():
+    """By the sidecar's own reader, with what the kubelet fills in."""
+    timing = Timing.derive(60_000)
+    variables = sidecar_of(pod(timing=timing))["env"]
+    assert [each["valueFrom"]["fieldRef"]["fieldPath"] for each in variables[:2]] == ["metadata.uid", "status.podIP"]
+    environ = {each["name"]: each["value"].replace("$(POD_IP)", "10.0.0.7") for each in variables[2:]}
+    settings = read_settings(environ | {"POD_UID": "u-1", "KUBERNETES_SERVICE_HOST": "10.96.0.1"})
+    assert settings.instance_id == "radio-007"
+    assert (settings.namespace, settings.pool) == ("radio-ns", "radio")
+    assert settings.timing == timing
+    assert settings.listen_host == "127.0.0.1"
+    assert settings.log_level == "debug"
+
+
+def test_the_config_is_shared_in_memory():
+    built = pod()
+    config = next(each for each in built["spec"]["volumes"] if each["name"] == "fingerv7-config")
+    assert config["emptyDir"] == {"medium": "Memory", "sizeLimit": "16Mi"}
+    for container in (worker_of(built), sidecar_of(built)):
+        assert {"name": "fingerv7-config", "mountPath": "/config"} in container["volumeMounts"]
+
+
+# --- probes and hooks -------------------------------------------------------------------------------------
+
+
+def test_the_probe_is_the_line_that_the_documentation_gives():
+    page = (ROOT / "docs" / "workers.md").read_text(encoding="utf-8")
+    assert next(line for line in page.splitlines() if line.startswith("read s d b")) == FENCE_PROBE
+
+
+def test_the_default_times_give_the_probes_of_the_design():
+    worker = worker_of(pod())
+    command = {"command": ["sh", "-c", FENCE_PROBE]}
+    assert worker["livenessProbe"] == {
+        "exec": command,
+        "periodSeconds": 1,
+        "timeoutSeconds": 1,
+        "failureThreshold": 1,
+        "terminationGracePeriodSeconds": 2,
+    }
+    assert worker["startupProbe"] == {
+        "exec": command,
+        "periodSeconds": 1,
+        "timeoutSeconds": 1,
+        "failureThreshold": 3600,
+    }
+
+
+@pytest.mark.parametrize("stop_s", [6, 7, 8, 10, 15, 30, 60, 120])
+def test_a_worker_is_stopped_within_the_stop_time(stop_s):
+    probe = worker_of(pod(timing=Timing(5_000, 2_000, 12_000, stop_s * 1000, 500_000)))["livenessProbe"]
+    cleaning_up_s = 2
+    taken_s = probe["periodSeconds"] + probe["timeoutSeconds"] + probe["terminationGracePeriodSeconds"]
+    assert taken_s + cleaning_up_s <= stop_s
+    assert probe["failureThreshold"] == 1
+
+
+def test_a_stop_time_that_no_kubelet_can_keep_is_refused():
+    with pytest.raises(TemplateError, match=r"stopTime is 3s.* at least 6s"):
+        pod(timing=Timing(1_000, 1_000, 5_000, 3_000, 10_000))
+
+
+def test_the_hook_drains_with_the_key_and_fits_into_the_grace():
+    built = pod(drain_timeout_s=90.0)
+    hook = worker_of(built)["lifecycle"]["preStop"]["httpGet"]
+    assert hook["port"] == 8090
+    assert hook["httpHeaders"] == [{"name": "Authorization", "value": "Bearer s3cret"}]
+    found = re.fullmatch(r"/drain\?timeout=(\d+)s&within=(\d+)s", hook["path"])
+    assert found
+    timeout_s, within_s = int(found[1]), int(found[2])
+    grace_s = built["spec"]["terminationGracePeriodSeconds"]
+    assert timeout_s > 90
+    assert timeout_s + Timing().stop_time_ms / 1000 < grace_s
+    assert grace_s < within_s
+
+
+@pytest.mark.parametrize(("given", "expected"), [(30, 126), (3600, 3600), (None, 126)])
+def test_the_longer_grace_counts(given, expected):
+    built = pod(changed("terminationGracePeriodSeconds", given), drain_timeout_s=90.0)
+    assert built["spec"]["terminationGracePeriodSeconds"] == expected
+
+
+def test_other_hooks_and_probes_of_the_worker_are_kept():
+    ready, started = {"tcpSocket": {"port": 1}}, {"exec": {"command": ["true"]}}
+    worker = worker_of(pod(changed(readinessProbe=ready, lifecycle={"postStart": started})))
+    assert worker["readinessProbe"] == ready
+    assert worker["lifecycle"]["postStart"] == started
+
+
+# --- security of the worker -------------------------------------------------------------------------------
+
+RESTRICTED = {
+    "runAsNonRoot": True,
+    "seccompProfile": {"type": "RuntimeDefault"},
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+}
+
+
+@pytest.mark.parametrize(
+    ("own", "of_pod", "expected"),
+    [
+        ({}, {}, RESTRICTED),
+        ({"runAsUser": 1000}, {}, {**RESTRICTED, "runAsUser": 1000}),
+        ({"runAsNonRoot": False}, {}, {**RESTRICTED, "runAsNonRoot": False}),
+        ({}, {"runAsUser": 0}, {key: RESTRICTED[key] for key in RESTRICTED if key != "runAsNonRoot"}),
+        ({}, {"runAsNonRoot": True, "seccompProfile": {"type": "Localhost"}}, {
+            "allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]},
+        }),
+        ({"privileged": True, "runAsUser": 0}, {}, {
+            "privileged": True, "runAsUser": 0, "seccompProfile": {"type": "RuntimeDefault"},
+        }),
+        ({"capabilities": {"add": ["NET_ADMIN"]}}, {}, {**RESTRICTED, "capabilities": {"add": ["NET_ADMIN"]}}),
+    ],
+)  # fmt: skip
+def test_what_the_template_leaves_out_is_restricted(own, of_pod, expected):
+    built = pod(changed("securityContext", of_pod, securityContext=own))
+    assert worker_of(built)["securityContext"] == expected
+
+
+def test_other_containers_are_as_the_template_has_them():
+    vpn = {"name": "vpn", "image": "v", "securityContext": {"capabilities": {"add": ["NET_ADMIN"]}}}
+    assert pod(changed("initContainers", [vpn]))["spec"]["initContainers"][1] == vpn
+
+
+# --- names that differ from worker to worker --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("vpn-$(FINGERWORKER_NAME)", "vpn-radio-007"),
+        ("$(FINGERWORKER_ORDINAL)/$(FINGERWORKER_NAME)", "7/radio-007"),
+        ("$(OTHER)", "$(OTHER)"),
+        ("$$(FINGERWORKER_NAME)", "$$(FINGERWORKER_NAME)"),
+        ("$$$(FINGERWORKER_NAME)", "$$radio-007"),
+        ("$FINGERWORKER_NAME ${FINGERWORKER_NAME}", "$FINGERWORKER_NAME ${FINGERWORKER_NAME}"),
+    ],
+)
+def test_a_name_is_substituted_as_kubernetes_would(text, expected):
+    assert substitute(text, worker="radio-007", ordinal=7) == expected
+
+
+def test_names_are_substituted_wherever_a_worker_may_differ():
+    name = "x-$(FINGERWORKER_NAME)"
+    container = {
+        "env": [
+            {"name": "PLAIN", "value": name},
+            {"name": "SECRET", "valueFrom": {"secretKeyRef": {"name": name, "key": "k"}}},
+            {"name": "MAP", "valueFrom": {"configMapKeyRef": {"name": name, "key": "k"}}},
+            {"name": "FIELD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+        ],
+        "envFrom": [{"secretRef": {"name": name}}, {"configMapRef": {"name": name}, "prefix": "P_"}],
+    }
+    template = changed(
+        "volumes",
+        [
+            {"name": "s", "secret": {"secretName": name}},
+            {"name": "c", "configMap": {"name": name}},
+            {"name": "d", "persistentVolumeClaim": {"claimName": name}},
+            {"name": "p", "projected": {"sources": [{"secret": {"name": name}}, {"configMap": {"name": name}}]}},
+        ],
+        args=[name],
+        **copy.deepcopy(container),
+    )
+    template["spec"]["initContainers"] = [{"name": "vpn", "image": "v", **copy.deepcopy(container)}]
+    sidecar = Sidecar("i", {}, {"VERSION": name})
+    spec = pod(template, sidecar=sidecar)["spec"]
+    # The argument is left: Kubernetes substitutes there by itself, from the container's variables.
+    assert json.dumps(spec).count("$(FINGERWORKER_NAME)") == 1
+    assert json.dumps(spec).count("x-radio-007") == 2 * 5 + 5 + 1
+
+
+# --- what is refused --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("template", "words"),
+    [
+        ({}, ["no container named 'fingerv7'", "spec.workers.container"]),
+        ({"spec": {"containers": [{"name": "other"}]}}, ["no container named 'fingerv7', only 'other'"]),
+        ({"spec": {"containers": [{"name": "fingerv7"}] * 2}}, ["2 containers named 'fingerv7'"]),
+        ({"spec": "x"}, ["spec is not an object"]),
+        ({"spec": {"containers": {"name": "x"}}}, ["spec.containers is not a list of objects"]),
+        ({"metadata": {"labels": {"fingerv7.io/pool": "x"}}, **PLAIN}, ["metadata.labels", "fingerv7.io/pool"]),
+        ({"metadata": {"annotations": {"fingerv7.io/x": "x"}}, **PLAIN}, ["metadata.annotations", "fingerv7.io/x"]),
+        (changed("restartPolicy", "Never"), ["spec.restartPolicy is 'Never'", "must be Always"]),
+        (changed("hostNetwork", True), ["spec.hostNetwork", "8089 and 8090"]),
+        (changed("serviceAccountName", "x"), ["spec.serviceAccountName", "leave it out"]),
+        (changed("volumes", [{"name": "fingerv7-config"}]), ["fingerv7-config is the operator's"]),
+        (changed("volumes", [{"name": "fingerv7-token"}]), ["fingerv7-token is the operator's"]),
+        (changed("initContainers", [{"name": "fingerv7-sidecar"}]), ["spec.initContainers: 'fingerv7-sidecar'"]),
+        (changed(ports=[{"containerPort": 8090}]), ["'fingerv7' has port 8090"]),
+        (changed("initContainers", [{"name": "a", "ports": [{"containerPort": 8089}]}]), ["'a' has port 8089"]),
+        (changed(livenessProbe={}), ["has a livenessProbe", "readinessProbe", "WORKER_HEALTH_URL"]),
+        (changed(startupProbe={"exec": {}}), ["has a startupProbe"]),
+        (changed(lifecycle={"preStop": {"sleep": {"seconds": 3}}}), ["has a preStop hook", "SIGTERM"]),
+        (changed(lifecycle="x"), ["lifecycle is not an object"]),
+        (changed(restartPolicy="Never"), ["restartPolicy of its own"]),
+        (changed(volumeMounts=[{"name": "mine", "mountPath": "/config/"}]), ["mounts 'mine' at /config"]),
+        (changed(env=["A=1"]), ["env is not a list of objects"]),
+        (changed(env=[{"name": "A", "valueFrom": "x"}]), ["env: valueFrom is not an object"]),
+        (changed("volumes", [{"name": "v", "secret": "x"}]), ["'v': secret is not an object"]),
+    ],
+)
+def test_a_template_that_would_undo_the_handover_is_refused(template, words):
+    with pytest.raises(TemplateError) as refused:
+        pod(template)
+    assert [word for word in words if word not in str(refused.value)] == []
+
+
+def test_a_setting_of_the_sidecar_that_the_operator_makes_is_refused():
+    with pytest.raises(TemplateError, match="DRAIN_KEY, INSTANCE_ID"):
+        pod(sidecar=Sidecar("i", {}, {"INSTANCE_ID": "x", "DRAIN_KEY": "y", "ACK": "Http"}))
+
+
+# --- the revision -----------------------------------------------------------------------------------------
+
+FACTS = {
+    "template": PLAIN, "container": "fingerv7", "sidecar": SIDECAR, "timing": Timing(), "drain_timeout_s": 600.0,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"template": changed(image="radio/fingerv7:7.5")},
+        {"container": "other"},
+        {"sidecar": Sidecar("new", SIDECAR.resources, SIDECAR.environment)},
+        {"sidecar": Sidecar(SIDECAR.image, {}, SIDECAR.environment)},
+        {"sidecar": Sidecar(SIDECAR.image, SIDECAR.resources, {})},
+        {"timing": Timing(stop_time_ms=10_000, takeover_after_ms=40_000)},
+        {"drain_timeout_s": 60.0},
+    ],
+)
+def test_whatever_a_running_pod_lacks_is_another_revision(other):
+    assert revision(**(FACTS | other)) != revision(**FACTS)
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        {"template": json.loads(json.dumps(PLAIN, sort_keys=True))},
+        {"sidecar": Sidecar(SIDECAR.image, types.MappingProxyType(dict(SIDECAR.resources)), SIDECAR.environment)},
+        # A running sidecar follows the pool's times, so nobody is drained for them.
+        {"timing": Timing(takeover_after_ms=30_000, fence_after_ms=20_000)},
+    ],
+)
+def test_what_a_running_pod_has_anyway_is_the_same_revision(same):
+    assert revision(**(FACTS | same)) == revision(**FACTS)
+    assert re.fullmatch("[0-9a-f]{10}", revision(**FACTS))
