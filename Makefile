@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PYTHONPATH := hack:examples
 
-.PHONY: demo test lint unit simulation simulate sabotage integration faults model bench bench-planner crds lock up down status clean
+.PHONY: demo test lint unit simulation simulate sabotage integration long faults model bench bench-planner crds lock up down status clean
 
 .venv/.installed: requirements/dev.txt pyproject.toml
 	@echo "==> environment .venv (from requirements/dev.txt)"
@@ -42,11 +42,15 @@ simulate: .venv/.installed
 sabotage: .venv/.installed
 	@$(BIN)/python -m tests.simulation.sabotage
 
+# Three at a time: they mostly wait, for T, for elections, for processes to start. The slowest files come first.
 integration: .venv/.installed
 	@$(BIN)/python -m devenv prepare
-	$(BIN)/pytest tests/integration --ignore tests/integration/system -n 2 --dist loadfile
-	@# One after the other: they judge times by the journal, and a fleet takes both cores of a small machine.
-	$(BIN)/pytest tests/integration/system
+	$(BIN)/pytest tests/integration -m "not long" -n 3 --dist loadfile --no-loadscope-reorder
+
+# Those that `make test` leaves out.
+long: .venv/.installed
+	@$(BIN)/python -m devenv prepare
+	$(BIN)/pytest tests/integration -m long -n 3 --dist loadfile
 
 # Long ones included; ARGS='-m "not long"' leaves them out.
 faults: .venv/.installed

@@ -4,12 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from devenv.cluster import Cluster
 from devenv.postgres import Postgres
+
+
+SLOWEST = Path(__file__).parent / "system"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "long: what it tries is slow; `make long` and .ci/run run it, `make test` does not"
+    )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The slowest files first, so that processes which share the tests end at the same time."""
+    items.sort(key=lambda item: SLOWEST not in item.path.parents)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
+from tests.faults.seen import condition, holds, revoking
 
 from devenv.cluster import Cluster
 from devenv.fleet import Fleet, assignment
@@ -44,7 +45,7 @@ def fleet(cluster: Cluster, postgres: Postgres, tmp_path_factory: pytest.TempPat
 def test_a_drained_worker_hands_over_everything_and_gets_its_share_back(fleet: Fleet) -> None:
     name, since, began = NAMES[0], fleet.now(), time.monotonic()
     fleet.patch_worker(name, {"drain": True})
-    fleet.wait_for(lambda: _holds(fleet, name) == 0, SOON_S, f"{name} holds nothing")
+    fleet.wait_for(lambda: holds(fleet, name) == 0, SOON_S, f"{name} holds nothing")
     print(f"drained of 30 streams in {time.monotonic() - began:.2f} s")
     fleet.wait_for(lambda: _phase(fleet, name) == "Drained", SOON_S, f"{name} is shown as drained")
     prove(fleet, since=since, allowed_gap_s=PLANNED_GAP_S)
@@ -81,16 +82,16 @@ def test_a_worker_that_joins_gets_its_share_within_the_budget_of_each_round(flee
         return FIFTH in fleet.running().values() and _balanced(fleet)
 
     fleet.wait_for(share_arrived, SOON_S, f"{FIFTH} has its share")
-    print(f"moves of each round seen: {list(rounds.values())}; {FIFTH} has {_holds(fleet, FIFTH)} streams")
+    print(f"moves of each round seen: {list(rounds.values())}; {FIFTH} has {holds(fleet, FIFTH)} streams")
     assert all(0 < moves <= MOVES_A_ROUND for moves in rounds.values())
     prove(fleet, since=since, allowed_gap_s=PLANNED_GAP_S)
 
 
 def test_a_lowered_capacity_sends_the_surplus_elsewhere(fleet: Fleet) -> None:
     name, since = NAMES[2], fleet.now()
-    assert _holds(fleet, name) > 10
+    assert holds(fleet, name) > 10
     fleet.patch_worker(name, {"maxStreams": 10})
-    fleet.wait_for(lambda: _holds(fleet, name) <= 10, SOON_S, f"{name} holds no more than it may")
+    fleet.wait_for(lambda: holds(fleet, name) <= 10, SOON_S, f"{name} holds no more than it may")
     prove(fleet, since=since, allowed_gap_s=PLANNED_GAP_S)
     fleet.patch_worker(name, {"maxStreams": PLACES})
     _await_balance(fleet)
@@ -131,7 +132,7 @@ def test_a_worker_process_that_is_gone_for_good_is_replaced_long_before_a_takeov
     worker = fleet.workers[name]
     worker.worker.restart = False
     worker.kill_worker()
-    fleet.wait_for(lambda: _holds(fleet, name) == 0, SOON_S, f"{name} holds nothing")
+    fleet.wait_for(lambda: holds(fleet, name) == 0, SOON_S, f"{name} holds nothing")
     verdict = prove(fleet, since=since, allowed_gap_s=PLANNED_GAP_S)
     print(f"on nobody for {verdict.longest_gap_s:.2f} s: a freed lock proves what silence has to wait for")
     assert worker.sidecar.process.alive
@@ -175,13 +176,14 @@ def test_a_slow_worker_delays_the_grant_and_never_overlaps(fleet: Fleet) -> None
     _retire(fleet, name)
 
 
+@pytest.mark.long
 def test_a_worker_that_never_confirms_loses_its_streams(fleet: Fleet) -> None:
     name, since = "fingerv7-mute", fleet.now()
     fleet.start_worker(
         name, PLACES, sidecar_environment={"APPLY_TIMEOUT": "2s"}, worker_environment={"CONFIRM": "never"}
     )
-    fleet.wait_for(lambda: _holds(fleet, name) > 0, SOON_S, f"{name} is given something")
-    fleet.wait_for(lambda: _holds(fleet, name) == 0, SOON_S, f"{name} has lost everything")
+    fleet.wait_for(lambda: holds(fleet, name) > 0, SOON_S, f"{name} is given something")
+    fleet.wait_for(lambda: holds(fleet, name) == 0, SOON_S, f"{name} has lost everything")
     assert name not in fleet.running().values()
     # Its sidecar stopped it and fell silent; who it had confirmed nothing to could not free anything.
     verdict = prove(fleet, since=since, allowed_gap_s=TAKEOVER_S + 2.0)
@@ -189,21 +191,24 @@ def test_a_worker_that_never_confirms_loses_its_streams(fleet: Fleet) -> None:
     _retire(fleet, name)
 
 
+@pytest.mark.long
 def test_a_paused_pool_plans_nothing_new_but_takes_over_from_the_dead(fleet: Fleet) -> None:
     name, (late,), start = NAMES[3], invent(1, first=7001), fleet.now()
     served = fleet.table.active_ids()
     fleet.patch_pool({"paused": True})
-    fleet.wait_for(lambda: _condition(fleet.stream_pool(), "Paused") == "True", SOON_S, "the pool is paused")
+    fleet.wait_for(
+        lambda: condition(fleet.stream_pool(), "Paused").get("status") == "True", SOON_S, "the pool is paused"
+    )
     fleet.table.insert([late])
     fleet.patch_worker(NAMES[0], {"drain": True})
     fleet.workers[name].kill()
-    fleet.wait_for(lambda: _holds(fleet, name) == 0, SOON_S, f"{name} was taken over")
+    fleet.wait_for(lambda: holds(fleet, name) == 0, SOON_S, f"{name} was taken over")
     # All this time the new row was not given to anybody, and the drain did not begin.
     prove(fleet, since=start, allowed_gap_s=TAKEOVER_S + 2.0, expected=served)
-    assert _holds(fleet, NAMES[0]) > 0
+    assert holds(fleet, NAMES[0]) > 0
     fleet.patch_pool({"paused": False})
     fleet.wait_for(lambda: late.id in fleet.running(), SOON_S, "the row that waited is served")
-    fleet.wait_for(lambda: _holds(fleet, NAMES[0]) == 0, SOON_S, "the drain that waited is done")
+    fleet.wait_for(lambda: holds(fleet, NAMES[0]) == 0, SOON_S, "the drain that waited is done")
     fleet.patch_worker(NAMES[0], {"drain": False})
     fleet.workers[name].start()
     takeover = Window(start, fleet.now(), TAKEOVER_S + 2.0)
@@ -230,24 +235,13 @@ def _names(fleet: Fleet) -> list[str]:
     return [worker["metadata"]["name"] for worker in fleet.finger_workers()]
 
 
-def _holds(fleet: Fleet, name: str) -> int:
-    """How many streams a worker has or is still stopping."""
-    held = assignment(fleet.finger_worker(name))
-    return len(held.get("streams", [])) + len(held.get("revoking", []))
-
-
 def _phase(fleet: Fleet, name: str) -> str:
     return str(fleet.finger_worker(name).get("status", {}).get("phase"))
 
 
-def _condition(item: Object, kind: str) -> str:
-    conditions = item.get("status", {}).get("conditions", [])
-    return next((c["status"] for c in conditions if c["type"] == kind), "")
-
-
 def _balanced(fleet: Fleet) -> bool:
     """Within tolerance, with nothing on its way."""
-    if any(assignment(worker).get("revoking") for worker in fleet.finger_workers()):
+    if revoking(fleet):
         return False
     eligible = [w for w in fleet.finger_workers() if w["status"].get("phase") in ("Active", "Recovering")]
     places = sum(worker["spec"]["maxStreams"] for worker in eligible)

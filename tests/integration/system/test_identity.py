@@ -81,6 +81,7 @@ def test_a_fingerworker_deleted_and_recreated_under_a_live_sidecar(system):
     _prove(system, begun, gap_s=2)
 
 
+@pytest.mark.long
 def test_a_fingerworker_torn_out_without_a_drain_rests_until_nobody_can_run_it(system):
     fleet, path = system.fleet, fingerv7(system.fleet.namespace, "fingerworkers", NAME)
     begun, worker = fleet.now(), fleet.workers[NAME]
@@ -176,6 +177,7 @@ def test_a_config_folder_that_turns_read_only_for_a_moment_costs_nothing(system)
         system.await_readiness(worker, ready=True)
 
 
+@pytest.mark.long
 def test_a_config_folder_that_stays_read_only_stops_its_worker_and_the_streams_move(system):
     fleet, name, begun = system.fleet, "fingerv7-001", system.fleet.now()
     worker = fleet.workers[name]
@@ -190,6 +192,7 @@ def test_a_config_folder_that_stays_read_only_stops_its_worker_and_the_streams_m
     _prove(system, begun, gap_s=TAKEOVER_S + 5)
 
 
+@pytest.mark.long
 def test_a_config_folder_that_is_lost_stops_its_worker_and_the_streams_move(system):
     fleet, name, begun = system.fleet, "fingerv7-002", system.fleet.now()
     worker = fleet.workers[name]

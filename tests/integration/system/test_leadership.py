@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from tests.faults.seen import holds, identity, leads, log, revoking, serves_new_row, start_standby
 
 from devenv.cluster import Cluster
 from devenv.fleet import Fleet, OperatorProcess, assignment
 from devenv.fleet_api import leases
 from devenv.postgres import Postgres
 from devenv.proof import prove
-from devenv.streams import invent
 
 TAKEOVER_S = 10.0
 LEASE_S = 6.0
@@ -55,13 +54,13 @@ def test_an_operator_killed_in_the_middle_of_a_hand_over_goes_on_with_it(fleet: 
     operator, since = fleet.operators["operator-a"], fleet.now()
     drained = NAMES[0]
     fleet.patch_worker(drained, {"drain": True})
-    fleet.wait_for(lambda: _revoking(fleet), SOON_S, "streams are on their way")
+    fleet.wait_for(lambda: revoking(fleet), SOON_S, "streams are on their way")
     operator.kill()
     began = time.monotonic()
     _start(fleet, operator)
-    fleet.wait_for(lambda: _leads(fleet, operator), SOON_S, "the operator is in office again")
+    fleet.wait_for(lambda: leads(fleet, operator), SOON_S, "the operator is in office again")
     waited_s = time.monotonic() - began
-    fleet.wait_for(lambda: not _revoking(fleet) and _holds(fleet, drained) == 0, SOON_S, "the hand-over is finished")
+    fleet.wait_for(lambda: not revoking(fleet) and holds(fleet, drained) == 0, SOON_S, "the hand-over is finished")
     print(
         f"converged {time.monotonic() - began:.2f} s after the kill, {waited_s:.2f} s of which it started and waited "
         f"for its dead predecessor's Lease of {LEASE_S:.0f} s"
@@ -69,7 +68,7 @@ def test_an_operator_killed_in_the_middle_of_a_hand_over_goes_on_with_it(fleet: 
     prove(fleet, since=since, allowed_gap_s=LEASE_S + PLANNED_GAP_S)
     fleet.patch_worker(drained, {"drain": False})
     fleet.wait_for(lambda: drained in fleet.running().values(), SOON_S, f"{drained} has streams again")
-    fleet.wait_for(lambda: _is_even(fleet) and not _revoking(fleet), SOON_S, "the streams are shared evenly again")
+    fleet.wait_for(lambda: _is_even(fleet) and not revoking(fleet), SOON_S, "the streams are shared evenly again")
 
 
 def test_an_election_lease_that_a_stranger_deletes_changes_nothing(fleet: Fleet) -> None:
@@ -81,20 +80,20 @@ def test_an_election_lease_that_a_stranger_deletes_changes_nothing(fleet: Fleet)
         SOON_S,
         "the leader has made its Lease anew",
     )
-    assert _leads(fleet, operator)
-    assert _still_serves(fleet, 8001)
+    assert leads(fleet, operator)
+    serves_new_row(fleet, 8001)
     prove(fleet, allowed_gap_s=LEASE_S + PLANNED_GAP_S)
 
 
 def test_a_standby_takes_over_from_a_leader_that_is_killed(fleet: Fleet) -> None:
     leader = fleet.operators["operator-a"]
     standby = fleet.start_operator("operator-b")
-    _await_standby(fleet, standby)
+    start_standby(fleet, standby)
     epoch, since, began = _leader_epoch(fleet), fleet.now(), time.monotonic()
     leader.kill()
-    fleet.wait_for(lambda: _leads(fleet, standby), SOON_S, "the standby is in office")
+    fleet.wait_for(lambda: leads(fleet, standby), SOON_S, "the standby is in office")
     print(f"in office {time.monotonic() - began:.2f} s after the leader was killed; its Lease lasts {LEASE_S:.0f} s")
-    assert _still_serves(fleet, 8002)
+    serves_new_row(fleet, 8002)
     assert _leader_epoch(fleet) > epoch
     prove(fleet, since=since, allowed_gap_s=PLANNED_GAP_S)
 
@@ -102,37 +101,35 @@ def test_a_standby_takes_over_from_a_leader_that_is_killed(fleet: Fleet) -> None
 def test_a_leader_that_is_stopped_makes_room_at_once(fleet: Fleet) -> None:
     leader = fleet.operators["operator-b"]
     standby = fleet.operators["operator-a"]
-    _start(fleet, standby)
-    _await_standby(fleet, standby)
+    start_standby(fleet, standby)
     since, began = fleet.now(), time.monotonic()
     leader.stop_gracefully()
     stopped_s = time.monotonic() - began
-    fleet.wait_for(lambda: _leads(fleet, standby), SOON_S, "the standby is in office")
+    fleet.wait_for(lambda: leads(fleet, standby), SOON_S, "the standby is in office")
     took_s = time.monotonic() - began
     print(f"stopped within {stopped_s:.2f} s, the standby was in office after {took_s:.2f} s")
     assert leader.process.exit_code == 0
     # Long before the Lease would have run out.
     assert took_s < LEASE_S
-    assert _still_serves(fleet, 8003)
+    serves_new_row(fleet, 8003)
     prove(fleet, since=since, allowed_gap_s=PLANNED_GAP_S)
 
 
 def test_a_leader_that_was_frozen_beyond_its_lease_ends_without_a_word(fleet: Fleet) -> None:
     leader = fleet.operators["operator-a"]
     standby = fleet.operators["operator-b"]
-    _start(fleet, standby)
-    _await_standby(fleet, standby)
+    start_standby(fleet, standby)
     since = fleet.now()
     leader.pause()
     try:
-        fleet.wait_for(lambda: _leads(fleet, standby), SOON_S, "the standby is in office")
-        assert _still_serves(fleet, 8004)
-        written, epoch, spoken = _written(fleet), _leader_epoch(fleet), len(_log(leader))
+        fleet.wait_for(lambda: leads(fleet, standby), SOON_S, "the standby is in office")
+        serves_new_row(fleet, 8004)
+        written, epoch, spoken = _written(fleet), _leader_epoch(fleet), len(log(leader))
     finally:
         leader.resume()
     fleet.wait_for(lambda: not leader.alive, SOON_S, "the old leader has ended")
     assert leader.process.exit_code != 0
-    assert [line["message"] for line in _log(leader)[spoken:] if "stream" in line] == []
+    assert [line["message"] for line in log(leader)[spoken:] if "stream" in line] == []
     assert _written(fleet) == written
     assert _leader_epoch(fleet) == epoch
     prove(fleet, since=since, allowed_gap_s=PLANNED_GAP_S)
@@ -140,19 +137,19 @@ def test_a_leader_that_was_frozen_beyond_its_lease_ends_without_a_word(fleet: Fl
 
 def test_leader_and_worker_lost_at_the_same_moment_cost_little_more_than_the_worker(fleet: Fleet) -> None:
     leader, standby, worker = fleet.operators["operator-b"], fleet.operators["operator-a"], fleet.workers[NAMES[1]]
-    _start(fleet, standby)
-    _await_standby(fleet, standby)
+    start_standby(fleet, standby)
     since = fleet.now()
     leader.kill()
     worker.kill()
-    fleet.wait_for(lambda: _holds(fleet, worker.name) == 0, SOON_S, f"{worker.name} was taken over")
-    assert _leads(fleet, standby)
+    fleet.wait_for(lambda: holds(fleet, worker.name) == 0, SOON_S, f"{worker.name} was taken over")
+    assert leads(fleet, standby)
     # The standby has listened all the time, so the silence counts from its beginning.
     verdict = prove(fleet, since=since, allowed_gap_s=max(TAKEOVER_S, LEASE_S + 1.0) + 1.0 + MARGIN_S)
     print(f"on nobody for {verdict.longest_gap_s:.2f} s")
     prove(fleet, allowed_gap_s=TAKEOVER_S + 1.0 + MARGIN_S)
 
 
+@pytest.mark.long
 def test_an_outage_of_the_api_server_shorter_than_the_fence_moves_nothing(
     cluster: Cluster, postgres: Postgres, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -179,7 +176,7 @@ def test_an_outage_of_the_api_server_shorter_than_the_fence_moves_nothing(
             # Away for longer than the election Lease may stay unrenewed: in a cluster the kubelet starts it again.
             assert operator.process.exit_code != 0
             _start(fleet, operator)
-        assert _still_serves(fleet, 8005)
+        serves_new_row(fleet, 8005)
         assert fleet.assigned().items() - before.items() == {("stream-08005", fleet.assigned()["stream-08005"])}
         prove(fleet, since=since, allowed_gap_s=0.0)
         assert fleet.gap_figures(since=since).count == 0, "a stream was stopped"
@@ -188,44 +185,15 @@ def test_an_outage_of_the_api_server_shorter_than_the_fence_moves_nothing(
 # --- what is looked at ------------------------------------------------------------------------------------
 
 
-def _log(operator: OperatorProcess) -> list[dict[str, Any]]:
-    """The lines of all processes that ran under this name."""
-    text = operator.process.log.read_text(encoding="utf-8", errors="replace")
-    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
-
-
 def _start(fleet: Fleet, operator: OperatorProcess) -> None:
     """Start it again; returns when the new process stands for election."""
-    before = _identity(operator)
+    before = identity(operator)
     operator.start()
-    fleet.wait_for(lambda: _identity(operator) != before, SOON_S, f"{operator.name} stands for election")
-
-
-def _await_standby(fleet: Fleet, operator: OperatorProcess) -> None:
-    fleet.wait_for(lambda: _says(operator, "standing by"), SOON_S, f"{operator.name} stands by")
-
-
-def _identity(operator: OperatorProcess) -> str:
-    """Of the last process that stood for election under this name."""
-    stands = [line["identity"] for line in _log(operator) if line["message"] == "standing for election"]
-    return str(stands[-1]) if stands else ""
-
-
-def _says(operator: OperatorProcess, words: str) -> bool:
-    """Whether that process has said this."""
-    lines = _log(operator)
-    stands = [number for number, line in enumerate(lines) if line["message"] == "standing for election"]
-    return bool(stands) and any(words in line["message"] for line in lines[stands[-1] :])
+    fleet.wait_for(lambda: identity(operator) != before, SOON_S, f"{operator.name} stands for election")
 
 
 def _election_lease(fleet: Fleet) -> dict[str, Any]:
     return fleet.api.find(leases(fleet.namespace, ELECTION_LEASE)) or {}
-
-
-def _leads(fleet: Fleet, operator: OperatorProcess) -> bool:
-    """Whether this very process holds the election Lease and has begun its term."""
-    holder = _election_lease(fleet).get("spec", {}).get("holderIdentity")
-    return operator.alive and bool(holder) and holder == _identity(operator) and _says(operator, "in office")
 
 
 def _leader_epoch(fleet: Fleet) -> int:
@@ -233,11 +201,6 @@ def _leader_epoch(fleet: Fleet) -> int:
     epochs = {assignment(worker)["leaderEpoch"] for worker in fleet.finger_workers()}
     assert len(epochs) == 1
     return int(epochs.pop())
-
-
-def _holds(fleet: Fleet, name: str) -> int:
-    held = assignment(fleet.finger_worker(name))
-    return len(held.get("streams", [])) + len(held.get("revoking", []))
 
 
 def _is_even(fleet: Fleet) -> bool:
@@ -248,10 +211,6 @@ def _is_even(fleet: Fleet) -> bool:
     counts = [len(assignment(worker).get("streams", ())) for worker in fleet.finger_workers()]
     mean = sum(counts) / len(counts)
     return max(abs(count - mean) for count in counts) < PLACES * 0.15 and sum(counts) >= len(fleet.table.active_ids())
-
-
-def _revoking(fleet: Fleet) -> bool:
-    return any(assignment(worker).get("revoking") for worker in fleet.finger_workers())
 
 
 def _written(fleet: Fleet) -> dict[str, tuple[int, int, frozenset[str]]]:
@@ -278,10 +237,3 @@ def _renewals(fleet: Fleet) -> dict[str, str]:
         lease["metadata"]["name"]: lease["spec"].get("renewTime", "")
         for lease in fleet.api.items(leases(fleet.namespace))
     }
-
-
-def _still_serves(fleet: Fleet, number: int) -> bool:
-    """Whether a new row is processed: the whole way works."""
-    (row,) = invent(1, first=number)
-    fleet.table.insert([row])
-    return bool(fleet.wait_for(lambda: row.id in fleet.running(), SOON_S, f"the new row {row.id} is processed"))

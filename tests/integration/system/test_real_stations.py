@@ -25,6 +25,8 @@ STATIONS = Path(
     os.environ.get("FINGERV7_STATIONS_CSV")
     or Path(__file__).parents[4] / "shared" / "data" / "radio-stations.csv"  # beside the repository
 )
+pytestmark = pytest.mark.long
+
 CAPACITIES = (200, 250, 300, 350, 400, 450, 500, 550)
 TAKEOVER_S = 10.0
 MARGIN_S = 4.0

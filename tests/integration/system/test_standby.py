@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 
 import pytest
 from tests.faults.api_proxy import ApiProxy, Request
+from tests.faults.seen import log, says, start_standby
 
 from devenv.cluster import Cluster
-from devenv.fleet import FAST, Fleet, OperatorProcess, assignment
+from devenv.fleet import FAST, Fleet, assignment
 from devenv.fleet_api import fingerv7, leases
 from devenv.postgres import Postgres
 from devenv.proof import prove
 from devenv.streams import invent
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 ELECTION = {
     "FINGERV7_LEASE_SECONDS": "6",
@@ -53,7 +53,7 @@ def test_a_standby_that_takes_over_lists_nothing(
         fleet.wait_all_running(60)
         kubeconfig = proxy.kubeconfig(folder / "operator.kubeconfig", folder / "proxied.kubeconfig")
         standby = fleet.start_operator("operator-b", FINGERV7_KUBECONFIG=str(kubeconfig))
-        fleet.wait_for(lambda: _said(standby, "standing by"), SOON_S, "operator-b stands by")
+        start_standby(fleet, standby)
         fleet.wait_for(lambda: len(lists(proxy.requests)) >= len(KINDS), SOON_S, "it has listed every kind")
         assert {each.path.rpartition("/")[2] for each in lists(proxy.requests)} == set(KINDS)
         _stand_by_for_a_while(fleet, names[0])
@@ -63,7 +63,7 @@ def test_a_standby_that_takes_over_lists_nothing(
         victim = fleet.workers[names[0]]
         victim.kill()
         began = time.monotonic()
-        fleet.wait_for(lambda: _said(standby, "in office"), SOON_S, "operator-b is in office")
+        fleet.wait_for(lambda: says(standby, "in office"), SOON_S, "operator-b is in office")
         in_office_s = time.monotonic() - began
         (row,) = invent(1, first=9001)
         fleet.table.insert([row])
@@ -91,7 +91,7 @@ def test_a_standby_forgets_and_learns_pools_like_the_leader(
         leader = fleet.start_operator("operator-a")
         fleet.wait_all_running(60)
         standby = fleet.start_operator("operator-b")
-        fleet.wait_for(lambda: _said(standby, "standing by"), SOON_S, "operator-b stands by")
+        start_standby(fleet, standby)
         pools = fingerv7(fleet.namespace, "streampools")
         source = fleet.stream_pool()["spec"]["source"]
         for name in ("short-lived", "late"):
@@ -109,8 +109,8 @@ def test_a_standby_forgets_and_learns_pools_like_the_leader(
         fleet.wait_for(lambda: fleet.api.find(f"{pools}/short-lived") is None, SOON_S, "it is gone")
         fleet.patch_pool({"paused": True})
         leader.kill()
-        fleet.wait_for(lambda: _said(standby, "in office"), SOON_S, "operator-b is in office")
-        epoch = int(next(line["leader_epoch"] for line in _log(standby) if line["message"] == "in office"))
+        fleet.wait_for(lambda: says(standby, "in office"), SOON_S, "operator-b is in office")
+        epoch = int(next(line["leader_epoch"] for line in log(standby) if line["message"] == "in office"))
         for name in (fleet.pool, "late"):
             path = f"{pools}/{name}"
             fleet.wait_for(
@@ -133,12 +133,3 @@ def _stand_by_for_a_while(fleet: Fleet, name: str) -> None:
         return len(seen) > 2
 
     fleet.wait_for(heard, SOON_S, f"{name} renews")
-
-
-def _log(operator: OperatorProcess) -> list[dict[str, object]]:
-    text = operator.process.log.read_text(encoding="utf-8", errors="replace")
-    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
-
-
-def _said(operator: OperatorProcess, words: str) -> bool:
-    return any(words in str(line["message"]) for line in _log(operator))

@@ -100,6 +100,7 @@ def test_of_all_that_nothing_was_ever_in_two_places(aftermath: Aftermath) -> Non
     assert not verdict.refusals
 
 
+@pytest.mark.long
 def test_when_most_of_a_fleet_goes_silent_takeovers_wait_and_then_proceed(
     cluster: Cluster, postgres: Postgres, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
