@@ -12,7 +12,6 @@ import pytest
 from devenv.cluster import Cluster
 from devenv.postgres import Postgres
 
-
 SLOWEST = Path(__file__).parent / "system"
 
 
