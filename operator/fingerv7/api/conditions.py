@@ -136,6 +136,8 @@ class PoolCondition(StrEnum):
     """Streams are kept from every worker, because workers died shortly after they got them."""
     PAUSED = "Paused"
     """`spec.paused` is set."""
+    WORKERS_READY = "WorkersReady"
+    """The workers that `spec.workers` asks for run as it says; absent where it asks for none."""
 
 
 class PoolReady(StrEnum):
@@ -249,6 +251,55 @@ class Paused(StrEnum):
 
     REQUESTED = "Requested"
     NOT_REQUESTED = "NotRequested"
+
+
+class WorkersReady(StrEnum):
+    """Reasons of a StreamPool's WorkersReady; what is wrong with single workers comes before what is under way."""
+
+    AS_WANTED = "AsWanted"
+    """True: as many as wanted, all in service, all from the present template."""
+    STARTING = "Starting"
+    """Pods are on their way into service."""
+    SCALING_DOWN = "ScalingDown"
+    """Workers that are not wanted any more are drained and removed."""
+    ROLLING_OUT = "RollingOut"
+    """Pods are being replaced by ones from the present template."""
+    PAUSED = "Paused"
+    """`spec.paused` holds a change of the fleet back."""
+    ROLLOUT_STOPPED = "RolloutStopped"
+    """A new pod did not come into service within `progressTimeout`; the others keep their old ones."""
+    SIDECAR_IMAGE_MISSING = "SidecarImageMissing"
+    """Neither `spec.workers.sidecar.image` nor the operator's FINGERV7_SIDECAR_IMAGE names one."""
+    TEMPLATE_INVALID = "TemplateInvalid"
+    """No pod can be built from the template."""
+    CONTAINER_MISSING = "ContainerMissing"
+    """The template has no container of the name in `spec.workers.container`."""
+    NAME_TAKEN = "NameTaken"
+    """An object that is not the operator's has the name of a worker, or of something that it needs."""
+    OPERATOR_FORBIDDEN = "OperatorForbidden"
+    """The operator lacks a right that managed workers need."""
+    QUOTA_EXCEEDED = "QuotaExceeded"
+    """A ResourceQuota of the namespace refuses pods."""
+    POD_REFUSED = "PodRefused"
+    """The API server refuses pods, for instance because of the namespace's Pod Security level."""
+    IMAGE_PULL_FAILED = "ImagePullFailed"
+    """An image cannot be pulled."""
+    SECRET_MISSING = "SecretMissing"  # noqa: S105 (a word, not a password)
+    """A container needs a Secret, or a key of one, that does not exist."""
+    CONFIG_MAP_MISSING = "ConfigMapMissing"
+    """A container needs a ConfigMap, or a key of one, that does not exist."""
+    CONTAINER_INVALID = "ContainerInvalid"
+    """A container cannot be created from what the template says."""
+    CRASHING = "Crashing"
+    """A container ends again and again."""
+    UNSCHEDULABLE = "Unschedulable"
+    """No node takes the pod."""
+    POD_ENDED = "PodEnded"
+    """Pods failed, ended or were evicted, and are made again after a back-off."""
+    POD_STUCK = "PodStuck"
+    """A pod is being deleted and does not go: its node does not answer."""
+    NOT_STARTING = "NotStarting"
+    """A pod is not in service after `progressTimeout`, and says no better reason."""
 
 
 class Unassigned(StrEnum):

@@ -7,7 +7,7 @@ again and fails when they differ, so nobody edits them by hand.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,8 @@ class Kind:
     plural: str
     short_name: str
     columns: tuple[Column, ...]
+    scale: Mapping[str, str] | None = None
+    """Where `kubectl scale` finds its figures; None for a kind that it cannot change."""
 
     @property
     def name(self) -> str:
@@ -80,8 +82,16 @@ KINDS = (
             Column("Takeover", "string", ".spec.liveness.takeoverAfter", wide=True),
             Column("Proposal", "string", ".status.proposal.id", wide=True),
             Column("Rebalanced", "date", ".status.lastRebalance.time", wide=True),
+            Column("Replicas", "integer", ".status.replicas", wide=True),
+            Column("Updated", "integer", ".status.updatedReplicas", wide=True),
+            Column("Fleet", "string", _condition("WorkersReady", "reason"), wide=True),
             _AGE,
         ),
+        scale={
+            "specReplicasPath": ".spec.workers.replicas",
+            "statusReplicasPath": ".status.replicas",
+            "labelSelectorPath": ".status.selector",
+        },
     ),
     Kind(
         FingerWorker,
@@ -129,7 +139,7 @@ def definition(kind: Kind) -> dict[str, Any]:
                     "name": VERSION,
                     "served": True,
                     "storage": True,
-                    "subresources": {"status": {}},
+                    "subresources": {"status": {}, **({"scale": dict(kind.scale)} if kind.scale else {})},
                     "additionalPrinterColumns": [column.as_json() for column in kind.columns],
                     "schema": {"openAPIV3Schema": root_schema(kind)},
                 }

@@ -28,14 +28,14 @@ from fingerv7.api.rules import WORKER, WORKER_SPEC
 from fingerv7.contract import FINGERPRINTING as FINGERPRINTING  # noqa: PLC0414 - the commands take it from here
 from fingerv7.contract import MAX_CAPABILITIES, MAX_STREAMS
 
-_CAPABILITIES = Checked(
+CAPABILITIES = Checked(
     Rule(
         f"'{FINGERPRINTING}' in self",
         f"capabilities must contain {FINGERPRINTING}, because it is every stream's need",
     ),
     lambda capabilities: FINGERPRINTING in capabilities,
 )
-_SET = Keywords((("x-kubernetes-list-type", "set"),))
+SET = Keywords((("x-kubernetes-list-type", "set"),))
 
 
 class PoolReference(Model):
@@ -54,7 +54,7 @@ class FingerWorkerSpec(Model):
     """The pool whose streams it shares. It cannot be changed."""
     max_streams: Annotated[int, Field(ge=1, le=MAX_STREAMS)]
     """Its capacity: how many ordinary streams it can process at once."""
-    capabilities: Annotated[list[Capability], Field(min_length=1, max_length=MAX_CAPABILITIES), _SET, _CAPABILITIES]
+    capabilities: Annotated[list[Capability], Field(min_length=1, max_length=MAX_CAPABILITIES), SET, CAPABILITIES]
     """What it can do; a stream goes only to workers that can do all it requires."""
     location: ShortText | None = None
     """Where it runs."""

@@ -13,6 +13,7 @@ from fingerv7.api.structural import JsonSchema
 from fingerv7.contract import GROUP, VERSION
 
 _WORDS: dict[str, type[StrEnum]] = {
+    "what the condition WorkersReady says": conditions.WorkersReady,
     "why a stream is on no worker": conditions.Unassigned,
     "why a stream moves": conditions.MoveReason,
     "what an approval is answered": conditions.ApprovalReason,
@@ -122,6 +123,7 @@ def _conditions() -> Iterator[str]:
             "TakeoverHeld": conditions.TakeoverHeld,
             "StreamsSuspected": conditions.StreamsSuspected,
             "Paused": conditions.Paused,
+            "WorkersReady": conditions.WorkersReady,
         },
     }
     yield "| kind | condition | reasons |"

@@ -86,12 +86,31 @@ TIMES = (
     ),
 )
 
+# --- StreamPool.spec -------------------------------------------------------------------------------------
+
+POD_STOP_TIME_MS = 6_000
+"""Until a kubelet has noticed, stopped and cleaned up a worker (design section 5)."""
+POD_STOP_TIME = Rule(
+    "!has(self.workers) ||\n"
+    "[self.liveness.takeoverAfter, self.liveness.?stopTime.orValue('1s')]\n"
+    f".exists(x, !x.matches('{SAFE_DURATION}')) ||\n"
+    "(has(self.liveness.stopTime) ? duration(self.liveness.stopTime).getMilliseconds() :\n"
+    f"duration(self.liveness.takeoverAfter).getMilliseconds() * 3 / 10) >= {POD_STOP_TIME_MS}",
+    "spec.workers needs a liveness.stopTime of at least 6s, because a kubelet takes that long to stop a worker; "
+    "leave it out where takeoverAfter is at least 20s",
+)
+
 # --- StreamPool -------------------------------------------------------------------------------------------
 
 POOL = (
     Rule(
         "self.metadata.name.size() <= 63",
         "a StreamPool's name must have at most 63 characters, because workers carry it as a label",
+    ),
+    Rule(
+        "!has(self.spec.workers) || self.metadata.name.size() <= 58",
+        "the name of a StreamPool with spec.workers must have at most 58 characters, because a dash and a number are "
+        "added for each worker",
     ),
     Rule(
         "!has(oldSelf.status) || !has(oldSelf.status.leaderEpoch) || "

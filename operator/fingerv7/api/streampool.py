@@ -29,7 +29,8 @@ from fingerv7.api.fields import (
     validations,
 )
 from fingerv7.api.meta import Resource
-from fingerv7.api.rules import EXCLUSION, POOL, TIMES
+from fingerv7.api.rules import EXCLUSION, POD_STOP_TIME, POD_STOP_TIME_MS, POOL, TIMES
+from fingerv7.api.workers import Workers
 from fingerv7.contract import Timing, parse_duration
 
 
@@ -303,6 +304,8 @@ def _optional_ms(text: str | None) -> int | None:
 class StreamPoolSpec(Model):
     """What is wanted of a pool."""
 
+    model_config = ConfigDict(json_schema_extra=validations(POD_STOP_TIME))
+
     source: Source
     """Where the streams come from."""
     registration: Registration = Registration.DECLARED
@@ -312,6 +315,8 @@ class StreamPoolSpec(Model):
     """How streams are shared among the workers."""
     liveness: Liveness = Liveness()
     """How failures are judged."""
+    workers: Workers | None = None
+    """The fleet that the operator runs for the pool; absent: none, and what it ran before is drained and removed."""
     drain_timeout: Duration = "10m"
     """How long a draining worker keeps streams that have no room elsewhere before it gives them up."""
     paused: bool = False
@@ -327,6 +332,12 @@ class StreamPoolSpec(Model):
     @property
     def status_refresh_interval_ms(self) -> int:
         return parse_duration(self.status_refresh_interval)
+
+    @model_validator(mode="after")
+    def _gives_a_kubelet_time(self) -> Self:
+        if self.workers and self.liveness.timing().stop_time_ms < POD_STOP_TIME_MS:
+            raise ValueError(POD_STOP_TIME.message)
+        return self
 
 
 # --- status -----------------------------------------------------------------------------------------------
@@ -421,7 +432,7 @@ class StreamPoolStatus(Model):
     """The `metadata.generation` that the rest was derived from."""
     conditions: Conditions = Field(default_factory=list)
     """Ready, SourceReachable, SourceChanged, SourceShared, Balanced, CapacitySufficient, TakeoverHeld,
-    StreamsSuspected, Paused."""
+    StreamsSuspected, Paused; with `spec.workers` also WorkersReady."""
     streams: Count | None = None
     """Active streams in the source."""
     assigned: Count | None = None
@@ -434,6 +445,16 @@ class StreamPoolStatus(Model):
     """FingerWorkers of the pool."""
     ready_workers: Count | None = None
     """Those of them that are alive."""
+    replicas: Count | None = None
+    """Workers that the operator runs, those on their way out included."""
+    ready_replicas: Count | None = None
+    """Those of them that are in service: the pod is ready and the worker alive."""
+    updated_replicas: Count | None = None
+    """Those of them whose pod is made from the present template."""
+    desired_replicas: Count | None = None
+    """How many there are to be: `spec.workers.replicas`, or what autoscaling came to."""
+    selector: Annotated[str, Field(max_length=512)] | None = None
+    """Finds the pods of the workers that the operator runs."""
     capacity: Count | None = None
     """How many streams the ready workers may have together."""
     load_percent: Count | None = None

@@ -1,7 +1,8 @@
 """From the JSON schema that pydantic generates to the structural schema that Kubernetes accepts.
 
-A CRD's schema has no `$ref`, no `anyOf` with null and no `title`; a default must be complete and without nulls. This
-is the whole difference, so the models stay the only place where a field is described.
+A CRD's schema has no `$ref`, no `anyOf` with null and no `title`; a default must be complete and without nulls; and
+what may stand in an object beside its properties is kept by a keyword of its own. This is the whole difference, so
+the models stay the only place where a field is described.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ _ORDER = (
     "maxItems",
     "minProperties",
     "maxProperties",
+    "x-kubernetes-preserve-unknown-fields",
     "x-kubernetes-list-type",
     "x-kubernetes-list-map-keys",
     "x-kubernetes-validations",
@@ -51,6 +53,8 @@ def _convert(node: JsonSchema, definitions: dict[str, JsonSchema]) -> JsonSchema
         match keyword:
             case "properties":
                 found[keyword] = {name: _convert(child, definitions) for name, child in value.items()}
+            case "additionalProperties" if value is True:
+                found["x-kubernetes-preserve-unknown-fields"] = True
             case "items" | "additionalProperties":
                 found[keyword] = _convert(value, definitions)
             case "const":
@@ -58,8 +62,9 @@ def _convert(node: JsonSchema, definitions: dict[str, JsonSchema]) -> JsonSchema
             case "description":
                 found[keyword] = _paragraphs(value)
             case "default":
-                if value not in (None, "", []):  # absent says as much
-                    found[keyword] = _only_what_says_something(value)
+                said = _only_what_says_something(value)
+                if said not in (None, "", [], {}):  # absent says as much
+                    found[keyword] = said
             case _ if keyword in _ORDER:
                 found[keyword] = list(value) if isinstance(value, tuple) else value
             case _ if keyword not in _DROPPED:
@@ -89,5 +94,5 @@ def _paragraphs(text: str) -> str:
 
 def _only_what_says_something(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _only_what_says_something(child) for key, child in value.items() if child not in (None, [])}
+        return {key: _only_what_says_something(child) for key, child in value.items() if child not in (None, [], {})}
     return value

@@ -1,0 +1,95 @@
+"""`spec.workers` on a real API server: what it keeps, refuses and lets `kubectl scale` change."""
+
+from __future__ import annotations
+
+import pytest
+
+from devenv.cluster import Cluster
+from devenv.errors import CommandError
+
+pytestmark = pytest.mark.integration
+
+TEMPLATE = {
+    "spec": {
+        "nodeSelector": {"disk": "fast"},
+        "containers": [{"name": "fingerv7", "image": "fingerv7:1", "ports": [{"containerPort": 80}]}],
+    }
+}
+
+
+def test_a_template_is_kept_as_it_is_and_the_rest_filled_in(api, pool):
+    workers = api.create(pool(workers={"template": TEMPLATE}))["spec"]["workers"]
+    assert workers == {
+        "replicas": 1,
+        "template": TEMPLATE,
+        "container": "fingerv7",
+        "defaults": {"maxStreams": 50, "capabilities": ["audio_fingerprinting"]},
+        "rollout": {"maxUnavailable": 1, "progressTimeout": "10m"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({}, "spec.workers.template: Required value"),
+        ({"template": {"spec": {}}}, "spec.workers.template.spec.containers: Required value"),
+        ({"template": TEMPLATE, "container": "worker"}, "has no container of the name in spec.workers.container"),
+        ({"template": TEMPLATE, "replicas": 5001}, "should be less than or equal to 5000"),
+        (
+            {"template": TEMPLATE, "autoscaling": {"minReplicas": 3, "maxReplicas": 2}},
+            "minReplicas must be at most maxReplicas",
+        ),
+        (
+            {"template": TEMPLATE, "overrides": [{"name": "radio-3"}]},
+            "spec.workers.overrides[0].name in body should match",
+        ),
+        ({"template": TEMPLATE, "defaults": {"capabilities": ["vpn"]}}, "must contain audio_fingerprinting"),
+        (
+            {"template": TEMPLATE, "sidecar": {"env": [{"name": "ACK"}, {"name": "ACK"}]}},
+            "Duplicate value",
+        ),
+    ],
+)
+def test_what_cannot_work_is_refused(api, pool, wrong, sentence):
+    assert sentence in " ".join(api.refusal(pool(workers=wrong)).split())
+
+
+@pytest.mark.parametrize(
+    ("liveness", "accepted"),
+    [
+        ({}, True),
+        ({"takeoverAfter": "20s"}, True),
+        ({"takeoverAfter": "19s"}, False),
+        ({"takeoverAfter": "60s", "stopTime": "6s"}, True),
+        ({"takeoverAfter": "60s", "stopTime": "5900ms"}, False),
+        ({"takeoverAfter": "soon"}, False),
+    ],
+)
+def test_a_kubelet_needs_six_seconds_to_stop_a_worker(api, pool, liveness, accepted):
+    body = pool(workers={"template": TEMPLATE}, liveness=liveness)
+    if accepted:
+        api.create(body)
+    elif liveness["takeoverAfter"] == "soon":
+        assert "spec.liveness.takeoverAfter" in api.refusal(body)
+    else:
+        assert "spec.workers needs a liveness.stopTime of at least 6s" in api.refusal(body)
+
+
+def test_a_long_name_leaves_no_room_for_numbers(api, pool):
+    api.create(pool(name="a" * 59))
+    assert "must have at most 58 characters" in api.refusal(pool(name="a" * 59, workers={"template": TEMPLATE}))
+
+
+def test_kubectl_scales_a_pool_with_workers_and_no_other(api, pool, cluster: Cluster, namespace: str):
+    api.create(pool(workers={"template": TEMPLATE}), dry_run=False)
+    cluster.kubectl("-n", namespace, "scale", "streampool/radio", "--replicas=12")
+    assert (
+        cluster.kubectl("-n", namespace, "get", "spool", "radio", "-o", "jsonpath={.spec.workers.replicas}") == "12"
+    )
+    selector = {"replicas": 12, "selector": "fingerv7.io/pool=radio"}
+    api.patch("streampool", "radio", {"status": selector})
+    shown = cluster.kubectl("-n", namespace, "get", "spool", "radio", "--subresource=scale", "-o", "json")
+    assert '"selector": "fingerv7.io/pool=radio"' in shown
+    api.create(pool(name="jazz"), dry_run=False)
+    with pytest.raises(CommandError):
+        cluster.kubectl("-n", namespace, "scale", "streampool/jazz", "--replicas=2")
