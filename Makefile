@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PYTHONPATH := hack:examples
 
-.PHONY: demo test lint unit simulation simulate sabotage integration long faults model bench bench-planner crds lock up down status clean
+.PHONY: demo test lint unit simulation simulate sabotage integration long faults model bench bench-planner crds charts chart lock up down status clean
 
 .venv/.installed: requirements/dev.txt pyproject.toml
 	@echo "==> environment .venv (from requirements/dev.txt)"
@@ -70,6 +70,17 @@ bench-planner: .venv/.installed
 
 crds: .venv/.installed
 	$(BIN)/python -m fingerv7.api.crd crds
+	$(BIN)/python -m chartgen
+
+# What of charts/fingerv7 is generated: CRD templates and README.
+charts: .venv/.installed
+	$(BIN)/python -m chartgen
+
+# Builds Helm once, for seven minutes. LINES="v4 v3" tries Helm 3 as well.
+chart: .venv/.installed
+	@$(BIN)/python -m devenv prepare
+	@$(BIN)/python -m devenv.helm $(or $(LINES),v4)
+	HELM_LINES="$(or $(LINES),v4)" $(BIN)/pytest tests/integration/chart tests/integration/admission
 
 up down status: .venv/.installed
 	@$(BIN)/python -m devenv $@ $(ARGS)
