@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hmac
+
 from fingerv7.contract import parse_duration
 from fingerv7_sidecar.assignment import emptied_config
 from fingerv7_sidecar.clock import read_clock
@@ -31,6 +33,19 @@ class Endpoints:
             "/applied": {"POST": self.applied},
             "/drain": {"GET": self.drain, "POST": self.drain},
         }
+
+    def public_routes(self, drain_key: str) -> dict[str, dict[str, Handler]]:
+        """What whoever reaches the pod may ask for: nothing with a URL in it, and a drain only with the key."""
+
+        async def guarded(request: Request) -> Reply:
+            given = request.headers.get("authorization", "").encode("latin-1", "replace")
+            if not drain_key or not hmac.compare_digest(given, f"Bearer {drain_key}".encode()):
+                return error_reply(403, "a drain needs the header `Authorization: Bearer` with the key of DRAIN_KEY")
+            return await self.drain(request)
+
+        routes = self.routes()
+        shown = {path: routes[path] for path in ("/healthz", "/readyz", "/metrics")}
+        return {**shown, "/drain": {"GET": guarded, "POST": guarded}}
 
     async def healthz(self, _request: Request) -> Reply:
         age = read_clock().boot - self._runtime.ticked_at
@@ -77,13 +92,19 @@ class Endpoints:
     async def drain(self, request: Request) -> Reply:
         """Answers when the release is written, or when fenced; the drain itself goes on after a timeout."""
         sidecar = self._runtime.sidecar
-        try:
-            timeout_s = parse_duration(request.query["timeout"]) / 1000 if "timeout" in request.query else None
-        except ValueError as error:
-            return error_reply(400, f"timeout: {error}")
-        self._runtime.post(DrainRequested())
-        if not await self._runtime.until(lambda: sidecar.drained or sidecar.fenced, timeout_s):
+        given: dict[str, float | None] = {"timeout": None, "within": None}
+        for name in given.keys() & request.query.keys():
+            try:
+                given[name] = parse_duration(request.query[name]) / 1000
+            except ValueError as error:
+                return error_reply(400, f"{name}: {error}")
+        self._runtime.post(DrainRequested(given["within"]))
+        if not await self._runtime.until(
+            lambda: sidecar.drained or sidecar.fenced or not sidecar.draining, given["timeout"]
+        ):
             return error_reply(504, f"not drained within {request.query['timeout']}; the drain goes on")
         if sidecar.drained:
             return text_reply(200, "drained\n")
+        if not sidecar.draining and not sidecar.fenced:
+            return text_reply(200, "not drained: the pod goes on, only its worker is restarted\n")
         return text_reply(200, "fenced: the config is emptied, and the streams move after the takeover time\n")

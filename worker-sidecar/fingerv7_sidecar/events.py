@@ -97,8 +97,19 @@ class Reported:
 
 
 @dataclass(frozen=True, slots=True)
+class VpnSeen:
+    """The VPN beside the worker, as its control server describes it: `status` and `ip`, either may be empty."""
+
+    status: str
+    ip: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class DrainRequested:
     """Somebody local wants this worker emptied in an orderly way."""
+
+    within_s: float | None = None
+    """For a preStop hook: by when its pod has ended. None: whoever asks means it until the process ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +128,7 @@ Event = (
     | LockProbed
     | HealthSeen
     | Reported
+    | VpnSeen
     | DrainRequested
     | StopRequested
 )

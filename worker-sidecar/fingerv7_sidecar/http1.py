@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import h11
 
@@ -127,3 +128,20 @@ class Connection:
             self._parser.start_next_cycle()
         else:
             self.close()
+
+
+async def call(
+    url: str, method: str, *, timeout_s: float, body: bytes = b"", headers: Mapping[str, str] | None = None
+) -> Response:
+    """One request to a neighbour in the pod, on a connection of its own. Raises HttpError and TimeoutError."""
+    parts = urlsplit(url)
+    connection = Connection(parts.hostname or "", parts.port or 80)
+    lines = {"user-agent": "fingerv7-sidecar", "connection": "close", **(headers or {})}
+    if body:
+        lines["content-type"] = "application/json"
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await connection.request(method, target, lines, body)
+    finally:
+        connection.close()

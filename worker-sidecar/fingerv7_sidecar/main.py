@@ -73,22 +73,31 @@ async def _run(settings: Settings) -> None:
         log,
         ack_url=settings.ack_url if settings.ack == "Http" else "",
         health_url=settings.worker_health_url,
+        vpn_url=settings.vpn_url,
+        vpn_key=settings.vpn_key,
     )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, runtime.post, StopRequested())
-    server = Server(Endpoints(runtime, version=settings.version).routes(), log)
-    try:
-        port = await server.start(settings.listen_host, settings.listen_port)
-    except OSError as error:
-        raise SettingsError(f"LISTEN={settings.listen_host}:{settings.listen_port}: {error.strerror}") from None
+    endpoints = Endpoints(runtime, version=settings.version)
+    server, public = Server(endpoints.routes(), log), Server(endpoints.public_routes(settings.drain_key), log)
+    port = await _listen("LISTEN", server, (settings.listen_host, settings.listen_port))
+    if settings.public_listen:
+        await _listen("PUBLIC_LISTEN", public, settings.public_listen)
     with contextlib.suppress(OSError):  # the protocol says what is wrong with the folder
         folder.write_port(port)
     log.write(time.time(), "info", "started", {"incarnation": identity.incarnation, "port": port})
     try:
         await runtime.run()
     finally:
-        await server.stop()
+        await asyncio.gather(server.stop(), public.stop())
+
+
+async def _listen(setting: str, server: Server, address: tuple[str, int]) -> int:
+    try:
+        return await server.start(*address)
+    except OSError as error:
+        raise SettingsError(f"{setting}={address[0]}:{address[1]}: {error.strerror or error}") from None
 
 
 def _take_folder(folder: ConfigFolder, log: Log) -> None:

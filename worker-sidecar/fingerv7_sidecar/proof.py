@@ -19,6 +19,8 @@ class Proof:
         self.sent: Clock | None = None
         """When the last acknowledged renewal was sent; None while fenced."""
         self.file_error = ""
+        self._lapsed_at: float | None = None
+        self._expired = False
         self._failed_since: float | None = None
         self._boot_id = boot_id
         self._out = out
@@ -37,6 +39,7 @@ class Proof:
     def refresh(self, fence_s: float) -> None:
         """Tell the deadline in force."""
         if self.sent:
+            self._expired = False
             # Rounded down, because the file keeps milliseconds and must never promise more than is true.
             sent = math.floor(self.sent.boot * 1000) / 1000
             self._out.add(WriteFence(Fence(sent, fence_s, self._boot_id)))
@@ -47,11 +50,24 @@ class Proof:
         self.expire()
 
     def expire(self) -> None:
+        self._expired = True
         self._out.add(WriteFence(Fence(0.0, 0.0, self._boot_id)))
 
     def age_s(self, now: Clock) -> float | None:
         """Since the last acknowledged renewal was sent; None while fenced."""
         return now.since(self.sent) if self.sent else None
+
+    def look(self, now: Clock, fence_s: float) -> None:
+        """Remember when the file told others to stop the worker. It does so up to a second before D has passed,
+        because a shell compares whole seconds.
+        """
+        sent = self.sent
+        if self._expired or not sent or math.floor(now.boot) - math.floor(sent.boot) >= math.floor(fence_s):
+            self._lapsed_at = now.boot
+
+    def lapsed_within(self, now: Clock, seconds: float) -> bool:
+        """Whether the file told others to stop the worker a moment ago."""
+        return self._lapsed_at is not None and now.boot - self._lapsed_at < seconds
 
     def written(self, now: Clock, error: str) -> None:
         if error and not self.file_error:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from fingerv7.contract import Release
 from fingerv7_sidecar.clock import Clock
 from fingerv7_sidecar.config_file import ConfigFile
+from fingerv7_sidecar.draining import Draining
 from fingerv7_sidecar.events import (
     Action,
     ConfigWritten,
@@ -27,6 +28,7 @@ from fingerv7_sidecar.events import (
     ProbeLock,
     Reported,
     StopRequested,
+    VpnSeen,
     WorkerSeen,
     WorkerUnreadable,
 )
@@ -38,6 +40,7 @@ from fingerv7_sidecar.mode import Mode
 from fingerv7_sidecar.outbox import Outbox
 from fingerv7_sidecar.problems import problems
 from fingerv7_sidecar.proof import Proof
+from fingerv7_sidecar.report import with_vpn
 from fingerv7_sidecar.suspicion import Suspicion, complaint
 from fingerv7_sidecar.times import Times
 from fingerv7_sidecar.vitals import Vitals
@@ -52,7 +55,7 @@ class Sidecar:
         self.identity = identity
         self.policy = policy
         self.mode = Mode.CLEAR
-        self.draining = self.stopping = self.finished = False
+        self.stopping = self.finished = False
         self.fences = 0
         continued = continued_fence(found, identity, now)
         runs = found.config is not None and found.config.streams > 0
@@ -63,13 +66,16 @@ class Sidecar:
         self.config = ConfigFile(identity, found, self._out, confirm_on_write=policy.confirm_on_write)
         self.mirror = Mirror(identity, self.times, self.holding, self.config, self._out)
         self.suspicion = Suspicion()
+        self._drain = Draining(self._out)
         self.vitals = Vitals(
             now=now.boot,
             has_lock=policy.has_lock,
             report_timeout_s=policy.report_timeout_s,
             assume_alive=runs,
         )
-        self._report = ""
+        self._report = self._said = ""
+        """What the Lease is to tell, and what of it the worker itself said."""
+        self._vpn: dict[str, str] = {}
         self._registers = policy.register_always
         self._crashed = False
         """The worker ended although nobody had asked it to: the operator counts that as a death."""
@@ -87,6 +93,7 @@ class Sidecar:
 
     def handle(self, now: Clock, event: Event) -> list[Action]:
         """What to do about this event, in this order."""
+        self.proof.look(now, self.times.fence_s)
         # Before the event: once D has passed others may have the streams, and no answer brings that time back.
         self._fence_if_due(now)
         self._take(now, event)
@@ -125,6 +132,11 @@ class Sidecar:
     def fenced(self) -> bool:
         """Nothing proves that the worker may run."""
         return self.proof.sent is None
+
+    @property
+    def draining(self) -> bool:
+        """Somebody asked for it."""
+        return self._drain.asked
 
     @property
     def drained(self) -> bool:
@@ -173,11 +185,13 @@ class Sidecar:
                 self.vitals.health(now.boot, ok=event.ok)
             case Reported():
                 self.vitals.reported(now.boot)
-                self._report = event.report
+                self._said = event.report
+                self._report = with_vpn(self._said, self._vpn)
+            case VpnSeen():
+                self._vpn = {key: value for key, value in (("status", event.status), ("ip", event.ip)) if value}
+                self._report = with_vpn(self._said, self._vpn)
             case DrainRequested():
-                if not self.draining:
-                    self._out.note("drain-requested")
-                self.draining = True
+                self._drain.request(now, self.proof, event.within_s)
             case StopRequested():
                 self._stop(now)
             case _:
@@ -215,6 +229,7 @@ class Sidecar:
     def _lock_probed(self, now: Clock, event: LockProbed) -> None:
         if self.vitals.lock_held is not event.held:
             self._out.note("worker-lock", held=event.held)
+            self._drain.lock_changed(held=event.held)
         self.vitals.locked(now.boot, held=event.held)
         if not event.serial or event.serial != self._lock_probe:
             return
@@ -235,7 +250,8 @@ class Sidecar:
             return
         self.stopping = True
         self._out.note("stopping")
-        self.draining = self.draining or self.policy.drain_on_stop
+        if self.policy.drain_on_stop:
+            self._drain.begin()
         self._stop_by = now.boot + 2 * self.times.request_s + 1
         if self.policy.has_lock:
             self._probe_lock()
@@ -276,6 +292,8 @@ class Sidecar:
 
     def _reconcile(self, now: Clock) -> None:
         self._adopt_times(now)
+        if not self.stopping and self._drain.is_void(now) and self.mode is Mode.RELEASED:
+            self._start_over()
         self._look_at_worker(now)
         if self.mirror.read_at is not None and now.boot >= self.mirror.read_at:
             self._read_directly()

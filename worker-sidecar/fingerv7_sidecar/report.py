@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from fingerv7.contract import REPORT_LIMIT
@@ -41,6 +42,17 @@ def checked_report(body: bytes, *, version: str = "") -> str:
     if len(text) > REPORT_LIMIT:
         raise ReportError(f"{len(text)} bytes are too many; send {_ACCEPTED}")
     return text
+
+
+def with_vpn(report: str, vpn: Mapping[str, str]) -> str:
+    """The report with what the VPN's control server says, unless the worker itself says it or there is no room."""
+    if not vpn:
+        return report
+    kept = json.loads(report or "{}")
+    if "vpn" in kept:
+        return report
+    text = json.dumps({**kept, "vpn": vpn}, separators=(",", ":"), ensure_ascii=True)
+    return text if len(text) <= REPORT_LIMIT else report
 
 
 def _checked(key: str, value: Any) -> Any:

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from fingerv7_sidecar import worker
+from fingerv7_sidecar import vpn, worker
 from fingerv7_sidecar.api import LeaseClient, WorkerMirror
 from fingerv7_sidecar.clock import Clock, read_clock
 from fingerv7_sidecar.events import (
@@ -48,6 +48,8 @@ class Runtime:
         *,
         ack_url: str = "",
         health_url: str = "",
+        vpn_url: str = "",
+        vpn_key: str = "",
         clock: Callable[[], Clock] = read_clock,
     ) -> None:
         self.sidecar = sidecar
@@ -58,6 +60,7 @@ class Runtime:
         self._log = log
         self._ack_url = ack_url
         self._health_url = health_url
+        self._vpn = (vpn_url, vpn_key)
         self._clock = clock
         self._events: deque[Event] = deque()
         self._handling = False
@@ -76,6 +79,8 @@ class Runtime:
             self._spawn(worker.watch_lock(self._folder, self.post, self._lock_interval, lambda: vitals.lock_held))
         if self._health_url:
             self._spawn(worker.watch_health(self._health_url, self.post, self._health_interval))
+        if self._vpn[0]:
+            self._spawn(vpn.watch_vpn(*self._vpn, self.post, self._tell_vpn))
         self.post(Tick())
         try:
             await self._finished
@@ -194,6 +199,10 @@ class Runtime:
     def _fail(self, error: BaseException) -> None:
         if not self._finished.done():
             self._finished.set_exception(error)
+
+    def _tell_vpn(self, status: str, reason: str) -> None:
+        fields = {"status": status, "reason": reason} if reason else {"status": status}
+        self._log.write(self._clock().wall, "warning" if reason else "info", "vpn", fields)
 
     def _lock_interval(self) -> float:
         return min(1.0, max(0.1, self.sidecar.times.renew_s / 4))

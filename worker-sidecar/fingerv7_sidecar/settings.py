@@ -6,7 +6,7 @@ import ipaddress
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from fingerv7.contract import FINGERPRINTING, MAX_STREAMS, Timing, parse_duration
@@ -35,6 +35,11 @@ class Settings:
     file_mode: int
     listen_host: str
     listen_port: int
+    public_listen: tuple[str, int] | None
+    """Where kubelet and Prometheus may come from outside of the pod."""
+    drain_key: str = field(repr=False)
+    vpn_url: str
+    vpn_key: str = field(repr=False)
     api_host: str
     api_port: int
     token_file: str
@@ -58,6 +63,13 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     timing = _timing(reader)
     host, port = reader.address("LISTEN", "127.0.0.1:8089")
     api_host, api_port = _api(reader)
+    public = reader.address("PUBLIC_LISTEN", "0.0.0.0:8090") if reader.get("PUBLIC_LISTEN") else None
+    drain_key = reader.key("DRAIN_KEY", least=16)
+    if drain_key and not public:
+        reader.problem("DRAIN_KEY has no use without PUBLIC_LISTEN, the address on which it is asked for")
+    vpn_url, vpn_key = reader.url("VPN_CONTROL_URL"), reader.key("VPN_CONTROL_KEY")
+    if vpn_key and not vpn_url:
+        reader.problem("VPN_CONTROL_KEY has no use without VPN_CONTROL_URL, the VPN's control server")
     ack = reader.choice("ACK", _ACKS, "File")
     ack_url = reader.url("ACK_URL")
     if ack == "Http" and not ack_url:
@@ -78,6 +90,10 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         file_mode=reader.octal("CONFIG_FILE_MODE", 0o644),
         listen_host=host,
         listen_port=port,
+        public_listen=public,
+        drain_key=drain_key,
+        vpn_url=vpn_url,
+        vpn_key=vpn_key,
         api_host=api_host,
         api_port=api_port,
         token_file=reader.get("KUBERNETES_TOKEN_FILE") or f"{_ACCOUNT}/token",
@@ -126,6 +142,14 @@ class _Reader:
             self.problem(
                 f"{key}={value!r} is not valid; it must be a Kubernetes name: lower-case letters, digits, '-' and '.'"
             )
+        return value
+
+    def key(self, key: str, *, least: int = 1) -> str:
+        """A secret, which is never repeated in a message."""
+        value = self.get(key)
+        if value and not (least <= len(value) <= 256 and re.fullmatch(r"[!-~]+", value)):
+            size = f"{least} to 256" if least > 1 else "at most 256"
+            self.problem(f"{key} is not valid; it must be {size} printable ASCII characters without blanks")
         return value
 
     def flag(self, key: str) -> bool:
@@ -180,7 +204,7 @@ class _Reader:
             except ValueError:
                 good = False
             if not good:
-                self.problem(f"{key} is not valid; it must be an http:// address of the worker in the same pod")
+                self.problem(f"{key} is not valid; it must be an http:// address in the same pod")
         return value
 
 

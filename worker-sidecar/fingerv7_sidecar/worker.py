@@ -9,12 +9,11 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from urllib.parse import urlsplit
 
 from fingerv7_sidecar.assignment import Config
 from fingerv7_sidecar.events import Confirmed, Event, HealthSeen, LockProbed
 from fingerv7_sidecar.files import ConfigFolder
-from fingerv7_sidecar.http1 import Connection, HttpError, Response
+from fingerv7_sidecar.http1 import HttpError, call
 
 _FIRST_POLL_S, _LAST_POLL_S = 0.02, 0.25
 _HOOK_TIMEOUT_S = 30.0
@@ -42,7 +41,7 @@ async def watch_lock(
 async def watch_health(url: str, post: Post, interval: Callable[[], float]) -> None:
     while True:
         try:
-            response = await _call(url, "GET", b"", interval())
+            response = await call(url, "GET", timeout_s=interval())
             ok = 200 <= response.status < 300
         except (HttpError, TimeoutError):
             ok = False
@@ -69,7 +68,7 @@ async def await_hook(url: str, config: Config, post: Post) -> None:
     pause = 0.1
     while True:
         try:
-            response = await _call(url, "POST", config.payload, _HOOK_TIMEOUT_S)
+            response = await call(url, "POST", timeout_s=_HOOK_TIMEOUT_S, body=config.payload)
             if 200 <= response.status < 300 and _answered_hash(response.body) == config.hash:
                 post(Confirmed(config.hash))
                 return
@@ -87,17 +86,3 @@ def _answered_hash(body: bytes) -> str:
     except (ValueError, RecursionError):
         return text
     return str(value.get("hash")) if isinstance(value, dict) else str(value)
-
-
-async def _call(url: str, method: str, body: bytes, timeout_s: float) -> Response:
-    parts = urlsplit(url)
-    connection = Connection(parts.hostname or "", parts.port or 80)
-    headers = {"user-agent": "fingerv7-sidecar", "connection": "close"}
-    if body:
-        headers["content-type"] = "application/json"
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    try:
-        async with asyncio.timeout(timeout_s):
-            return await connection.request(method, target, headers, body)
-    finally:
-        connection.close()

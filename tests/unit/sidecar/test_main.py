@@ -59,6 +59,10 @@ async def test_a_whole_life(api, authority, tmp_path, log_format):
             "KUBERNETES_API_URL": f"https://127.0.0.1:{api.port}",
             "KUBERNETES_TOKEN_FILE": str(tmp_path / "token"),
             "KUBERNETES_CA_FILE": str(tmp_path / "ca.crt"),
+            "PUBLIC_LISTEN": "127.0.0.1:0",
+            "DRAIN_KEY": "secret-0123456789",
+            "VPN_CONTROL_URL": "http://127.0.0.1:1",
+            "VPN_CONTROL_KEY": "secret-of-the-vpn",
             "LOG_LEVEL": "debug",
             "LOG_FORMAT": log_format,
         },
@@ -71,6 +75,7 @@ async def test_a_whole_life(api, authority, tmp_path, log_format):
         assert int((tmp_path / "config" / "sidecar.port").read_text())
         api.put_worker("w1", "uid-1", assignment={"epoch": 2, "hash": assignment_hash("uid-1", 2, []), "streams": []})
         await api.until(lambda: api.annotation("w1", "fingerv7.io/applied").endswith("/2"))
+        await api.until(lambda: '"unreachable"' in api.annotation("w1", "fingerv7.io/report"))
         process.terminate()
         _, log = await asyncio.wait_for(process.communicate(), 20)
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import json
 
 import pytest
 
@@ -15,8 +16,10 @@ from fingerv7_sidecar.events import (
     DrainRequested,
     HealthSeen,
     LockProbed,
+    Reported,
     StopRequested,
     Tick,
+    VpnSeen,
     WorkerSeen,
 )
 from fingerv7_sidecar.identity import Found, Policy
@@ -925,6 +928,103 @@ def test_a_drained_worker_stays_drained_through_an_outage(world):
     it.online = True
     it.run(10)
     assert it.annotation("released") == f"uid-1/{INC}"
+
+
+def test_a_hook_drains_as_long_as_its_pod_may_take_to_end(world):
+    it = active(world, "a")
+    it.run(6)
+    it.do(DrainRequested(60.0))
+    assert it.annotation("drain") == INC
+    it.assign(2)
+    it.confirm()
+    assert it.sidecar.drained
+    it.run(50)
+    assert it.annotation("released") == f"uid-1/{INC}"
+    it.assign(3, "a")
+    it.run(10)
+    assert "drain-withdrawn" in it.log
+    assert not it.annotation("drain")
+    assert not it.annotation("released")
+    assert it.streams == 1
+
+
+def test_a_hook_that_follows_an_expired_fence_drains_nobody(world):
+    """The kubelet restarts the worker after an outage of the API; its pod goes on."""
+    it = active(world, "a", start=1000.9)
+    it.run(6)
+    it.online = False
+    it.run(10.3)  # 11.3 s, which the probe's whole seconds call 12 s
+    assert not it.sidecar.fenced
+    it.do(DrainRequested(60.0))
+    assert not it.sidecar.draining
+    it.online = True
+    it.run(2)
+    it.do(DrainRequested(60.0))
+    assert not it.sidecar.draining
+    assert not it.annotation("drain")
+    assert it.log.count("drain-ignored") == 2
+
+
+def test_a_hook_drains_again_some_time_after_an_outage(world):
+    it = active(world, "a")
+    it.online = False
+    it.run(20)
+    it.online = True
+    it.run(10)
+    it.do(DrainRequested(60.0))
+    assert it.annotation("drain") == INC
+
+
+def test_a_worker_that_is_back_takes_the_hooks_drain_back(world):
+    it = active(world, "a", policy=LOCKED)
+    it.run(6)
+    it.do(DrainRequested(600.0))
+    it.do(LockProbed(0, held=False))
+    it.run(1)
+    assert it.sidecar.draining
+    it.do(LockProbed(0, held=True))
+    assert not it.sidecar.draining
+    it.run(1)
+    assert not it.annotation("drain")
+
+
+def test_a_drain_that_somebody_asked_for_is_not_taken_back(world):
+    it = active(world, "a", policy=LOCKED)
+    it.run(6)
+    it.do(DrainRequested(5.0))
+    it.do(DrainRequested())
+    it.do(DrainRequested(5.0))
+    it.do(LockProbed(0, held=False))
+    it.run(0.5)
+    it.do(LockProbed(0, held=True))
+    it.run(30)
+    assert it.annotation("drain") == INC
+
+
+def test_what_the_vpn_says_travels_with_the_report(world):
+    it = active(world, "a")
+    it.do(VpnSeen("running", "192.0.2.1"))
+    it.run(6)
+    assert json.loads(it.annotation("report")) == {"vpn": {"status": "running", "ip": "192.0.2.1"}}
+    it.do(Reported('{"currentStreams":1}'))
+    it.run(6)
+    assert json.loads(it.annotation("report"))["vpn"]["ip"] == "192.0.2.1"
+    it.do(Reported('{"vpn":{"status":"mine"}}'))
+    it.do(VpnSeen("unreachable"))
+    it.run(6)
+    assert json.loads(it.annotation("report")) == {"vpn": {"status": "mine"}}
+    it.do(Reported("{}"))
+    it.run(6)
+    assert json.loads(it.annotation("report")) == {"vpn": {"status": "unreachable"}}
+
+
+def test_the_vpn_is_no_sign_of_the_workers_life(world):
+    it = active(world, "a", policy=Policy(timing=Timing(), report_timeout_s=10.0))
+    it.do(Reported("{}"))
+    for _ in range(6):
+        it.run(5)
+        it.do(VpnSeen("running"))
+    assert it.sidecar.mode is Mode.SUSPECT
 
 
 def test_stopping_with_streams_leaves_them_to_a_restarted_sidecar(world):

@@ -22,7 +22,7 @@ STEPS = st.one_of(
     st.tuples(st.just("disk"), st.sampled_from(["", "No space left on device"])),
     st.tuples(st.just("stranger"), st.sampled_from(["delete", "blank", "label", "erase", "steal"])),
     st.tuples(st.just("restart"), st.none()),
-    st.tuples(st.just("drain"), st.none()),
+    st.tuples(st.just("drain"), st.sampled_from([None, 8.0, 60.0])),
 )
 
 
@@ -80,7 +80,7 @@ def test_the_laws(world, steps):
             case "restart":
                 it.restart()
             case "drain":
-                it.do(DrainRequested())
+                it.do(DrainRequested(value))
         if step == "freeze":
             continue  # nothing can be asked of a process that does not run
         it.run(0.01)
@@ -125,7 +125,7 @@ MEDDLING = st.one_of(
     st.tuples(st.just("restart"), st.none()),
     st.tuples(st.just("api"), st.sampled_from(["up", "down", "lossy"])),
     st.tuples(st.just("assign"), st.integers(0, 2)),
-    st.tuples(st.just("drain"), st.none()),
+    st.tuples(st.just("drain"), st.sampled_from([None, 8.0, 60.0])),
 )
 
 
@@ -164,7 +164,7 @@ def test_nothing_runs_beside_a_pod_that_held_the_lease_whatever_becomes_of_the_l
                 epoch += 1
                 it.assign(epoch, *[f"s{number}" for number in range(value)], incarnation="pod-a/n1")
             case "drain":
-                it.do(DrainRequested())
+                it.do(DrainRequested(value))
         it.run(0.01)
         if it.boot < runs_until:
             assert it.streams == 0

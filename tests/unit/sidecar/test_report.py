@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from fingerv7_sidecar.report import ReportError, checked_report
+from fingerv7_sidecar.report import ReportError, checked_report, with_vpn
 
 
 def test_known_keys_pass_and_unknown_ones_are_dropped():
@@ -38,3 +38,8 @@ def test_known_keys_pass_and_unknown_ones_are_dropped():
 def test_a_refusal_says_what_is_accepted(body):
     with pytest.raises(ReportError, match="currentStreams"):
         checked_report(body)
+
+
+def test_a_vpn_for_which_there_is_no_room_is_left_out():
+    full = json.dumps({"version": "x" * 4070})
+    assert with_vpn(full, {"status": "running", "ip": "192.0.2.1"}) == full

@@ -46,7 +46,9 @@ def running(api, authority, tmp_path):
             "127.0.0.1", api.port, token_file=str(tmp_path / "token"), ca_file=str(tmp_path / "ca.crt")
         )
         ack_url = policy.pop("ack_url", "")
+        drain_key = policy.pop("drain_key", "")
         health_url = policy.pop("health_url", "")
+        vpn = {key: policy.pop(key, "") for key in ("vpn_url", "vpn_key")}
         sidecar = Sidecar(identity, Policy(timing=timing, **policy), files.find(), read_clock())
         runtime = Runtime(
             sidecar,
@@ -56,13 +58,17 @@ def running(api, authority, tmp_path):
             Log(level="error"),
             ack_url=ack_url,
             health_url=health_url,
+            **vpn,
         )
-        server = Server(Endpoints(runtime, version="7.1").routes(), Log(level="error"))
+        endpoints = Endpoints(runtime, version="7.1")
+        server = Server(endpoints.routes(), Log(level="error"))
         port = await server.start("127.0.0.1", 0)
+        public = Server(endpoints.public_routes(drain_key), Log(level="error"))
+        public_port = await public.start("127.0.0.1", 0)
         task = asyncio.create_task(runtime.run())
 
-        async def call(method, target, body=b"", headers=None):
-            connection = Connection("127.0.0.1", port)
+        async def call(method, target, body=b"", headers=None, public=False):
+            connection = Connection("127.0.0.1", public_port if public else port)
             try:
                 return await connection.request(method, target, headers or {}, body)
             finally:
@@ -78,7 +84,7 @@ def running(api, authority, tmp_path):
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-            await server.stop()
+            await asyncio.gather(server.stop(), public.stop())
 
     return start
 
@@ -347,6 +353,78 @@ async def test_a_drain_answers_at_once_when_fenced(api, running):
         answer = await it.call("POST", "/drain")
         assert answer.status == 200
         assert answer.body.startswith(b"fenced")
+
+
+KEY = "0123456789abcdef"
+
+
+@pytest.mark.parametrize("path", ["/assignment", "/applied", "/report", "/", "/Drain", "/drain/"])
+async def test_nothing_else_is_reachable_from_outside_of_the_pod(api, running, path):
+    api.put_worker("w1", "uid-1", assignment=assigned(1, "a"))
+    async with running(confirm_on_write=True, drain_key=KEY) as it:
+        await it.until(lambda: it.sidecar.applied_epoch == 1)
+        for method in ("GET", "POST"):
+            answer = await it.call(method, path, headers={"authorization": f"Bearer {KEY}"}, public=True)
+            assert answer.status == 404
+            assert b"radio.example" not in answer.body
+
+
+async def test_probes_and_metrics_are_reachable_from_outside_of_the_pod(api, running):
+    api.put_worker("w1", "uid-1", assignment=assigned(1, "a"))
+    async with running(confirm_on_write=True) as it:
+        await it.until(lambda: it.sidecar.applied_epoch == 1)
+        for path in ("/healthz", "/readyz", "/metrics"):
+            answer = await it.call("GET", path, public=True)
+            assert answer.status == 200
+            assert b"radio.example" not in answer.body
+
+
+@pytest.mark.parametrize(
+    ("key", "given"),
+    [
+        (KEY, None),
+        (KEY, ""),
+        (KEY, KEY),
+        (KEY, "Bearer"),
+        (KEY, f"Bearer {KEY}x"),
+        (KEY, f"Bearer {KEY[:-1]}"),
+        (KEY, f"bearer {KEY}"),
+        ("", "Bearer"),
+        ("", None),
+    ],
+)
+async def test_nobody_drains_from_outside_without_the_key(api, running, key, given):
+    api.put_worker("w1", "uid-1", assignment=assigned(1, "a"))
+    async with running(confirm_on_write=True, drain_key=key) as it:
+        await it.until(lambda: it.sidecar.applied_epoch == 1)
+        for method in ("GET", "POST", "HEAD"):
+            headers = {} if given is None else {"authorization": given}
+            answer = await it.call(method, "/drain?timeout=1s", headers=headers, public=True)
+            assert answer.status == 403
+            assert KEY.encode() not in answer.body
+        assert not it.sidecar.draining
+
+
+async def test_a_preStop_hook_drains_with_the_key(api, running, monkeypatch):  # noqa: N802 - its name
+    monkeypatch.setattr("fingerv7_sidecar.draining._KILL_S", 0.0)
+    api.put_worker("w1", "uid-1", assignment=assigned(1, "a"))
+    async with running(confirm_on_write=True, drain_key=KEY) as it:
+        await it.until(lambda: it.sidecar.applied_epoch == 1)
+        bearer = {"authorization": f"Bearer {KEY}"}
+        assert (await it.call("GET", "/drain?within=soon", headers=bearer, public=True)).status == 400
+        hook = "/drain?timeout=20s&within=60s"
+        waiting = asyncio.create_task(it.call("GET", hook, headers=bearer, public=True))
+        await api.until(lambda: api.annotation("w1", "fingerv7.io/drain"))
+        api.put_worker("w1", "uid-1", assignment=assigned(2))
+        assert (await waiting).body == b"drained\n"
+
+
+async def test_a_preStop_hook_after_an_expired_fence_is_answered_at_once(api, running):  # noqa: N802
+    async with running(confirm_on_write=True) as it:
+        await it.until(lambda: it.sidecar.applied_epoch is not None or it.sidecar.lease_held)
+        answer = await it.call("GET", "/drain?within=60s")
+        assert answer.body.startswith(b"not drained")
+        assert not it.sidecar.draining
 
 
 async def test_a_restarted_sidecar_of_the_same_pod_goes_on(api, running):

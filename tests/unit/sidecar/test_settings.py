@@ -65,11 +65,32 @@ def test_a_registration_carries_what_is_set():
         ({"WORKER_LOCK": "maybe"}, "1 or 0"),
         ({"CONFIG_FILE_MODE": "999"}, "octal"),
         ({"POD_UID": "a/b"}, "without slashes"),
+        ({"PUBLIC_LISTEN": "8090"}, "PUBLIC_LISTEN='8090' is not valid; it must be host:port"),
+        ({"PUBLIC_LISTEN": "0.0.0.0:8090", "DRAIN_KEY": "short"}, "DRAIN_KEY is not valid; it must be 16 to 256"),
+        ({"PUBLIC_LISTEN": "0.0.0.0:8090", "DRAIN_KEY": "with a blank in it"}, "without blanks"),
+        ({"DRAIN_KEY": "0123456789abcdef"}, "no use without PUBLIC_LISTEN"),
+        ({"VPN_CONTROL_URL": "https://127.0.0.1:8000"}, "http://"),
+        ({"VPN_CONTROL_KEY": "k"}, "no use without VPN_CONTROL_URL"),
     ],
 )
 def test_what_is_wrong_is_said_with_what_is_accepted(change, says):
     with pytest.raises(SettingsError, match=says):
         read_settings(GOOD | change)
+
+
+def test_keys_are_never_shown():
+    key = "not-for-everybody "
+    with pytest.raises(SettingsError) as raised:
+        read_settings(GOOD | {"DRAIN_KEY": f"{key}x", "VPN_CONTROL_KEY": f"{key}y"})
+    assert "not-for" not in str(raised.value)
+    good = {
+        "PUBLIC_LISTEN": "[::]:8090",
+        "DRAIN_KEY": "not-for-everybody",
+        "VPN_CONTROL_URL": "http://127.0.0.1:8000",
+    }
+    settings = read_settings(GOOD | good | {"VPN_CONTROL_KEY": "not-for-anybody"})
+    assert settings.public_listen == ("::", 8090)
+    assert "not-for" not in repr(settings)
 
 
 def test_all_problems_are_said_at_once():

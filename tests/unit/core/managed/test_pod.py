@@ -32,7 +32,7 @@ def pod(template=None, **changed):
         "sidecar": SIDECAR,
         "timing": Timing(),
         "drain_timeout_s": 600.0,
-        "drain_key": "s3cret",
+        "drain_key": "0123456789abcdef",
         "revision": "abc123",
     }
     return build_pod(**(facts | changed))
@@ -210,7 +210,7 @@ def test_the_hook_drains_with_the_key_and_fits_into_the_grace():
     built = pod(drain_timeout_s=90.0)
     hook = worker_of(built)["lifecycle"]["preStop"]["httpGet"]
     assert hook["port"] == 8090
-    assert hook["httpHeaders"] == [{"name": "Authorization", "value": "Bearer s3cret"}]
+    assert hook["httpHeaders"] == [{"name": "Authorization", "value": "Bearer 0123456789abcdef"}]
     found = re.fullmatch(r"/drain\?timeout=(\d+)s&within=(\d+)s", hook["path"])
     assert found
     timeout_s, within_s = int(found[1]), int(found[2])
