@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fingerv7.contract import GROUP, POOL_LABEL, VERSION, Timing, format_duration
+from fingerv7.contract import GROUP, MANAGED_LABEL, POOL_LABEL, REVISION, VERSION, Timing, format_duration
 from fingerv7.core.managed.template import (
     CONFIG_DIR,
     CONFIG_VOLUME,
@@ -29,10 +29,7 @@ from fingerv7.core.managed.template import (
     the_worker,
 )
 
-__all__ = ["MANAGED_LABEL", "REVISION_LABEL", "Sidecar", "TemplateError", "build_pod", "revision"]
-
-MANAGED_LABEL = "fingerv7.io/managed"
-REVISION_LABEL = "fingerv7.io/revision"
+__all__ = ["Sidecar", "TemplateError", "build_pod", "revision"]
 
 FENCE_PROBE = (
     f"read s d b <{CONFIG_DIR}/fence && read u _ </proc/uptime && read i </proc/sys/kernel/random/boot_id && "
@@ -120,9 +117,12 @@ def build_pod(
         **metadata["labels"],
         POOL_LABEL: pool,
         MANAGED_LABEL: "true",
-        REVISION_LABEL: revision,
     }
-    annotations = {"kubectl.kubernetes.io/default-container": container, **metadata["annotations"]}
+    annotations = {
+        "kubectl.kubernetes.io/default-container": container,
+        **metadata["annotations"],
+        REVISION: revision,
+    }
     owner = {
         "apiVersion": f"{GROUP}/{VERSION}",
         "kind": "FingerWorker",

@@ -69,6 +69,9 @@ def test_it_is_named_labelled_and_owned():
         "app.kubernetes.io/managed-by": "fingerv7-operator",
         "fingerv7.io/pool": "radio",
         "fingerv7.io/managed": "true",
+    }
+    assert metadata["annotations"] == {
+        "kubectl.kubernetes.io/default-container": "fingerv7",
         "fingerv7.io/revision": "abc123",
     }
     assert metadata["ownerReferences"] == [

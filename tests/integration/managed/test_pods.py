@@ -1,0 +1,100 @@
+"""Built pods before a real API server: what it refuses, no table of cases would find."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from devenv.cluster import Cluster
+from devenv.errors import CommandError
+from fingerv7.contract import Timing
+from fingerv7.core.managed.pod import Sidecar, build_pod
+
+pytestmark = pytest.mark.integration
+
+PLAIN = {"spec": {"containers": [{"name": "fingerv7", "image": "registry.example/fingerv7:7.4"}]}}
+FULL = {
+    "metadata": {"labels": {"team": "radio"}, "annotations": {"note": "kept"}},
+    "spec": {
+        "initContainers": [{"name": "prepare", "image": "registry.example/tools:1"}],
+        "containers": [
+            {
+                "name": "fingerv7",
+                "image": "registry.example/fingerv7:7.4",
+                "env": [
+                    {"name": "WORKER", "value": "$(FINGERWORKER_NAME)"},
+                    {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "s-$(FINGERWORKER_NAME)", "key": "k"}}},
+                ],
+                "envFrom": [{"configMapRef": {"name": "c-$(FINGERWORKER_NAME)"}}],
+                "lifecycle": {"postStart": {"exec": {"command": ["true"]}}},
+                "readinessProbe": {"tcpSocket": {"port": 9000}},
+                "volumeMounts": [{"name": "cache", "mountPath": "/cache"}],
+            }
+        ],
+        "volumes": [
+            {"name": "cache", "persistentVolumeClaim": {"claimName": "cache-$(FINGERWORKER_NAME)"}},
+            {"name": "more", "projected": {"sources": [{"secret": {"name": "s-$(FINGERWORKER_NAME)"}}]}},
+        ],
+        "terminationGracePeriodSeconds": 30,
+    },
+}
+
+
+@pytest.fixture
+def restricted(cluster: Cluster, namespace: str) -> str:
+    """A namespace that enforces the Pod Security Standard `restricted`, with the worker's account."""
+    cluster.kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
+    cluster.kubectl("-n", namespace, "create", "serviceaccount", "radio-007")
+    return namespace
+
+
+def built(namespace: str, template: dict[str, Any], **changed: Any) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "namespace": namespace,
+        "pool": "radio",
+        "worker": "radio-007",
+        "worker_uid": "5c2b9a52-0000-4000-8000-000000000007",
+        "ordinal": 7,
+        "template": template,
+        "container": "fingerv7",
+        "sidecar": Sidecar("registry.example/sidecar:1", {"limits": {"memory": "64Mi"}}, {"WORKER_LOCK": "1"}),
+        "timing": Timing(),
+        "drain_timeout_s": 600.0,
+        "drain_key": "0123456789abcdef",
+        "revision": "0a1b2c3d4e",
+    }
+    return build_pod(**(facts | changed))
+
+
+def create(cluster: Cluster, pod: dict[str, Any]) -> dict[str, Any]:
+    """Strictly: a field that the API server does not know is an error."""
+    text = cluster.kubectl("create", "--validate=strict", "-o", "json", "-f", "-", input=json.dumps(pod))
+    return dict(json.loads(text))
+
+
+@pytest.mark.parametrize("template", [PLAIN, FULL], ids=["plain", "full"])
+@pytest.mark.parametrize("timing", [Timing(), Timing.derive(180_000, stop_time_ms=60_000)], ids=["20s", "180s"])
+def test_a_restricted_namespace_takes_the_pod(cluster, restricted, template, timing):
+    if template is FULL:
+        template = json.loads(json.dumps(FULL))
+        container = {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        template["spec"]["initContainers"][0]["securityContext"] = container
+        template["spec"]["securityContext"] = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    pod = built(restricted, template, timing=timing)
+    stored = create(cluster, pod)
+    assert stored["metadata"]["ownerReferences"] == pod["metadata"]["ownerReferences"]
+    assert next(each["name"] for each in stored["spec"]["initContainers"]) == "fingerv7-sidecar"
+    # No token but the one that was asked for, for the sidecar.
+    assert [each["name"] for each in stored["spec"]["volumes"]] == [each["name"] for each in pod["spec"]["volumes"]]
+
+
+def test_a_worker_that_wants_more_is_refused_there(cluster, restricted):
+    template = json.loads(json.dumps(PLAIN))
+    template["spec"]["containers"][0]["securityContext"] = {"capabilities": {"add": ["NET_ADMIN"]}}
+    with pytest.raises(CommandError, match="violates PodSecurity"):
+        create(cluster, built(restricted, template))
