@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import json
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+import orjson
 
 from fingerv7.adapters.kube.backoff import Backoff
 from fingerv7.adapters.kube.errors import (
@@ -250,7 +251,7 @@ class SimRest:
                 return store.get(plural, get)
         else:
             # Through JSON, as on the wire: what is stored shares nothing with what was sent.
-            sent = json.loads(json.dumps(body))
+            sent = orjson.loads(orjson.dumps(body))
             if method == "POST":
 
                 def work() -> Json:
@@ -345,14 +346,14 @@ def _bytes(found: Json) -> bytes:
     if known is None or known[0] is not found:
         if len(_encoded) > 200:
             _encoded.clear()
-        known = _encoded[id(found)] = (found, json.dumps(found, separators=(",", ":")).encode())
+        known = _encoded[id(found)] = (found, orjson.dumps(found))
     return known[1]
 
 
 def _status(status: int, result: Any) -> bytes:
     reason, name = (result.reason, result.name) if isinstance(result, RefusedError) else (str(result), "")
     body = {"kind": "Status", "code": status, "reason": reason, "message": str(result), "details": {"name": name}}
-    return json.dumps(body).encode()
+    return orjson.dumps(body)
 
 
 __all__ = ["Gone", "SimKube", "SimRest"]

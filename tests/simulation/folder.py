@@ -7,8 +7,10 @@ the kernel when the worker dies. A disk that is full or read-only refuses writes
 from __future__ import annotations
 
 import errno
+import functools
 from collections.abc import Callable
 
+from fingerv7.contract import Fence
 from fingerv7_sidecar.files import APPLIED, CONFIG, FENCE, ConfigFolder
 
 
@@ -31,8 +33,8 @@ class MemoryFolder(ConfigFolder):
         return self._files.get(CONFIG)
 
     @property
-    def fence(self) -> bytes:
-        return self._files.get(FENCE, b"")
+    def fence(self) -> Fence | None:
+        return _fence(self._files.get(FENCE, b""))
 
     def confirm(self, digest: str) -> None:
         """The worker's hand."""
@@ -72,3 +74,8 @@ class MemoryFolder(ConfigFolder):
             raise OSError(self.error, "read-only", name)
         self._files[name] = line
         self.on_change()
+
+
+@functools.lru_cache(maxsize=64)
+def _fence(line: bytes) -> Fence | None:
+    return Fence.parse(line.decode("ascii", "replace"))

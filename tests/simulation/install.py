@@ -6,20 +6,24 @@ Constants of policy that are written for a T of 20 s are scaled with T, so that 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import orjson
 
 from fingerv7.adapters.postgres import source
 from fingerv7.core import takeover
-from fingerv7.runtime import main
+from fingerv7.runtime import fleet, main, pool_loop
 from fingerv7.runtime.publisher import Publisher
 from fingerv7_sidecar import api as sidecar_api
 
 from .loop import ProcessDied
 
 if TYPE_CHECKING:
+    from .store import Json
     from .world import World
 
+_T = TypeVar("_T")
 _REFERENCE_T_S = 20.0
 
 
@@ -45,6 +49,11 @@ class Hooks:
             (takeover, "BACKOFF_FIRST_S"),
         ):
             self.put(module, name, getattr(module, name) * share)
+        # A round that nothing asked for finds nothing to do; without them, what has to wake the loop has to do so.
+        self.put(pool_loop, "RESYNC_S", world.scale.takeover_s / 4)
+        for name in ("worker_from_json", "lease_from_json"):
+            self.put(fleet, name, _once(getattr(fleet, name)))
+        self.put(sidecar_api, "json", orjson)
         self.put(sidecar_api, "time", _Time(world))
         self.put(main, "os", _Os(world))
         publish = Publisher.publish
@@ -69,6 +78,21 @@ def installed() -> Iterator[Hooks]:
         yield hooks
     finally:
         hooks.undo()
+
+
+def _once(parse: Callable[[Json], _T]) -> Callable[[Json], _T]:
+    """Every replica is shown the same objects, which nobody changes: each is read once."""
+    known: dict[int, tuple[Json, _T]] = {}
+
+    def parsed(raw: Json) -> _T:
+        found = known.get(id(raw))
+        if found is None or found[0] is not raw:
+            if len(known) > 200:
+                known.clear()
+            found = known[id(raw)] = raw, parse(raw)
+        return found[1]
+
+    return parsed
 
 
 class _Time:

@@ -171,16 +171,16 @@ class SimLoop(asyncio.AbstractEventLoop):
 
     def run_until(self, end: float) -> None:
         """Let everything happen that happens until then."""
-        ready, heap, pop = self.ready, self._heap, heapq.heappop
-        running, paused = State.RUNNING, State.PAUSED
+        ready, heap, pop, next_ready = self.ready, self._heap, heapq.heappop, self.ready.popleft
+        running, paused, nature = State.RUNNING, State.PAUSED, self.nature
         events._set_running_loop(self)
         try:
             while True:
                 while ready:
-                    handle = ready.popleft()
-                    process = handle.process
+                    handle = next_ready()
                     if handle.gone:
                         continue
+                    process = handle.process
                     if process.state is not running:
                         if process.state is paused:
                             process.held.append(handle)
@@ -193,13 +193,14 @@ class SimLoop(asyncio.AbstractEventLoop):
                         process.kill()
                     except Exception as error:
                         self.errors.append(f"{process.name}: {type(error).__name__}: {error}")
-                self.current = self.nature
+                self.current = nature
                 if not heap or heap[0][0] > end:
                     self.now = max(self.now, end)
                     return
                 when, _, handle = pop(heap)
-                self.now = max(self.now, when)
-                ready.append(handle)
+                if not handle.gone:
+                    self.now = max(self.now, when)
+                    ready.append(handle)
         finally:
             events._set_running_loop(None)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fingerv7.contract import Fence, Timing
+from fingerv7.contract import Timing
 from fingerv7_sidecar.api import LeaseClient, WorkerMirror
 from fingerv7_sidecar.clock import Clock
 from fingerv7_sidecar.events import StopRequested
@@ -233,7 +233,7 @@ class Pod:
         world, settings, clock = self.world, self.settings, self.machine.clock
         worker = self.worker
         if worker and worker.process.alive and not self.machine.frozen and not self._killing:
-            fence = Fence.parse(self.folder.fence.decode("ascii", "replace"))
+            fence = self.folder.fence
             if fence is not None and fence.holds(now_s=clock.boot(), boot_id=self.machine.boot_id):
                 self._probe_held = True
             elif self._probe_held:

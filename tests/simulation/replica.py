@@ -8,6 +8,7 @@ the watchdog's thread, which the simulated clock plays.
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -134,7 +135,7 @@ class Replica:
         clock = self.clock
         clocks = Clocks(
             monotonic=clock.boot,
-            timestamp=lambda: _text(clock.wall()),
+            timestamp=lambda: _text(int(clock.wall())),
             since=lambda text: _since(clock.wall(), text),
             wall=clock.wall,
         )
@@ -219,7 +220,8 @@ async def _watch_pools(api: SimKube, feed: PoolFeed) -> None:
             await asyncio.sleep(0.5)
 
 
-def _text(wall: float) -> str:
+@functools.lru_cache(maxsize=64)
+def _text(wall: int) -> str:
     return (_EPOCH + timedelta(seconds=wall)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

@@ -12,8 +12,6 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from fingerv7.contract import Fence
-
 from .folder import MemoryFolder
 from .loop import Process
 
@@ -74,7 +72,7 @@ class Worker:
         process.after_own(self._some(manners.boot_s), self._booted)
 
     def fence_holds(self) -> bool:
-        fence = Fence.parse(self._folder.fence.decode("ascii", "replace"))
+        fence = self._folder.fence
         return fence is not None and fence.holds(now_s=self.process.clock.boot(), boot_id=self._boot_id)
 
     def look_soon(self) -> None:
@@ -153,7 +151,7 @@ class Worker:
         """A look when the fence runs out, unless it is renewed before."""
         if not holds or not self._manners.watches_fence:
             return
-        fence = Fence.parse(self._folder.fence.decode("ascii", "replace"))
+        fence = self._folder.fence
         if fence is None:
             return
         at = self.process.clock.at(fence.sent_s + fence.fence_after_s) + 0.001
