@@ -2,62 +2,59 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from devenv.cluster import Cluster
-from devenv.errors import CommandError
+from devenv.fleet_api import Api as HttpApi
+from devenv.fleet_api import ApiError, fingerv7
 
 Json = dict[str, Any]
+
+
+PLURALS = {"StreamPool": "streampools", "FingerWorker": "fingerworkers"}
 
 
 class Api:
     """What the API server answers to a whole object or a patch of its status."""
 
-    def __init__(self, cluster: Cluster, namespace: str) -> None:
+    def __init__(self, requests: HttpApi, cluster: Cluster, namespace: str) -> None:
+        self._requests = requests
         self._cluster = cluster
         self._namespace = namespace
 
     def create(self, body: Json, *, dry_run: bool = True) -> Json:
-        """Create an object; a dry run asks everything and stores nothing. Raises CommandError."""
-        extra = ["--dry-run=server"] if dry_run else []
-        text = self._kubectl("create", "--validate=false", "-o", "json", *extra, "-f", "-", body=body)
-        return json.loads(text)
+        """Create an object; a dry run asks everything and stores nothing. Raises ApiError."""
+        path = fingerv7(self._namespace, PLURALS[body["kind"]])
+        return self._requests.create(path + ("?dryRun=All" if dry_run else ""), body)
 
     def refusal(self, body: Json) -> str:
         """Why the object is refused; fails when it is accepted."""
-        with pytest.raises(CommandError) as refused:
+        with pytest.raises(ApiError) as refused:
             self.create(body)
-        return refused.value.stderr
+        return str(refused.value)
 
     def patch(self, kind: str, name: str, patch: Json, *, subresource: str = "status") -> Json:
-        """A merge patch, of the status unless told otherwise. Raises CommandError."""
-        extra = [f"--subresource={subresource}"] if subresource else []
-        text = self._kubectl(
-            "patch", kind, name, "--type=merge", "-o", "json", *extra, "--patch-file=/dev/stdin", body=patch
-        )
-        return json.loads(text)
+        """A merge patch, of the status unless told otherwise. Raises ApiError."""
+        path = fingerv7(self._namespace, kind, name)
+        return self._requests.merge(f"{path}/{subresource}" if subresource else path, patch)
 
     def patch_refusal(self, kind: str, name: str, patch: Json, *, subresource: str = "status") -> str:
-        with pytest.raises(CommandError) as refused:
+        with pytest.raises(ApiError) as refused:
             self.patch(kind, name, patch, subresource=subresource)
-        return refused.value.stderr
+        return str(refused.value)
 
     def table(self, kind: str, *args: str) -> list[list[str]]:
         """The words of `kubectl get`, one list a line; for columns without spaces in them."""
-        return [line.split() for line in self._kubectl("get", kind, *args).splitlines()]
-
-    def _kubectl(self, *args: str, body: Json | None = None) -> str:
-        text = None if body is None else json.dumps(body)
-        return self._cluster.kubectl("-n", self._namespace, *args, input=text)
+        text = self._cluster.kubectl("-n", self._namespace, "get", kind, *args)
+        return [line.split() for line in text.splitlines()]
 
 
 @pytest.fixture
-def api(cluster: Cluster, namespace: str) -> Api:
-    return Api(cluster, namespace)
+def api(requests: HttpApi, cluster: Cluster, namespace: str) -> Api:
+    return Api(requests, cluster, namespace)
 
 
 @pytest.fixture

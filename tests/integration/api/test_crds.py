@@ -12,7 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from devenv.cluster import Cluster
-from devenv.errors import CommandError
+from devenv.fleet_api import ApiError
 from fingerv7.api.streampool import Liveness
 
 pytestmark = pytest.mark.integration
@@ -320,8 +320,8 @@ def test_the_api_server_and_the_models_judge_times_alike(api, pool, times, sente
     try:
         api.create(pool(liveness=times))
         online = ""
-    except CommandError as error:
-        online = error.stderr
+    except ApiError as error:
+        online = str(error)
     assert {sentence for sentence in every if sentence in online} == set(sentences)
     assert {sentence for sentence in every if sentence in offline} == set(sentences)
     assert bool(online) == bool(sentences)
@@ -608,7 +608,19 @@ def test_kubectl_get_streampools_answers_the_first_question(api, pool):
     ]
     assert row[:-1] == ["radio", "True", "847", "847", "0", "8", "8", "68", "2", "false"]
     header, row = api.table("spool", "-o", "wide")
-    assert header[10:] == ["REASON", "SOURCE", "QUARANTINED", "CAPACITY", "TAKEOVER", "PROPOSAL", "REBALANCED", "AGE"]
+    assert header[10:] == [
+        "REASON",
+        "SOURCE",
+        "QUARANTINED",
+        "CAPACITY",
+        "TAKEOVER",
+        "PROPOSAL",
+        "REBALANCED",
+        "REPLICAS",
+        "UPDATED",
+        "FLEET",
+        "AGE",
+    ]
     assert row[10:16] == ["Serving", "Reachable", "2", "1245", "20s", "3f0c9ae1d2b4"]
 
 

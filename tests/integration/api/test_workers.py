@@ -87,7 +87,7 @@ def test_kubectl_scales_a_pool_with_workers_and_no_other(api, pool, cluster: Clu
         cluster.kubectl("-n", namespace, "get", "spool", "radio", "-o", "jsonpath={.spec.workers.replicas}") == "12"
     )
     selector = {"replicas": 12, "selector": "fingerv7.io/pool=radio"}
-    api.patch("streampool", "radio", {"status": selector})
+    api.patch("streampools", "radio", {"status": selector})
     shown = cluster.kubectl("-n", namespace, "get", "spool", "radio", "--subresource=scale", "-o", "json")
     assert '"selector": "fingerv7.io/pool=radio"' in shown
     api.create(pool(name="jazz"), dry_run=False)

@@ -166,9 +166,9 @@ async def test_an_api_server_that_went_and_came_back_is_caught_up_with(
     seen = Seen(line.client, namespace, gap_after_s=0.5)
     async with running(seen.informer.run()):
         await until(seen.informer.synced.is_set, "the first list")
-        contact = seen.informer.last_contact
         line.proxy.refuse()
         await asyncio.to_thread(cluster.stop_apiserver)
+        contact = seen.informer.last_contact  # what was on its way has arrived
         try:
             await until(lambda: seen.informer.gap == 1, "the gap, while it lasts")
             assert seen.names == {"deleted", "kept"}
