@@ -30,14 +30,24 @@ Line = Literal["v4", "v3"]
 LINES: Final[tuple[Line, ...]] = get_args(Line)
 _MODULES: Final = Path(__file__).resolve().parents[1] / "helm"
 _ASK_S: Final = 30
+_V3_STAMPED: Final = ("chartutil", "lint/rules")
 
 
 def version(line: Line) -> str:
     """What `hack/helm/<line>/go.mod` pins: `v4.3.1`."""
-    text = (_MODULES / line / "go.mod").read_text(encoding="utf-8")
-    found = re.search(rf"^\s*(?:require )?helm\.sh/helm/{line} (v\S+)", text, re.MULTILINE)
+    return _pinned(line, f"helm.sh/helm/{line}")
+
+
+def _kubernetes_minor(line: Line) -> str:
+    """Of the release that its client is from: 36 for v0.36.2."""
+    return _pinned(line, "k8s.io/client-go").split(".")[1]
+
+
+def _pinned(line: Line, module: str) -> str:
+    file = _MODULES / line / "go.mod"
+    found = re.search(rf"^\s*(?:require )?{re.escape(module)} (v\S+)", file.read_text(encoding="utf-8"), re.MULTILINE)
     if found is None:
-        raise ValueError(f"{_MODULES / line / 'go.mod'} requires no helm.sh/helm/{line}")
+        raise ValueError(f"{file} requires no {module}")
     return found[1]
 
 
@@ -77,6 +87,15 @@ def _build(go: str, line: Line, target: Path, progress: Progress) -> None:
     folder = Path(tempfile.mkdtemp(prefix="building-", dir=target.parent))
     package = f"helm.sh/helm/{line}"
     flags = f"-s -w -X {package}/internal/version.version={version(line)}"
+    if line == "v3":
+        # Else it renders for Kubernetes 1.20 where no cluster is asked; Helm 4 finds out by itself.
+        stamps = {"Major": "1", "Minor": _kubernetes_minor(line)}
+        parts = [
+            f"-X {package}/pkg/{where}.k8sVersion{part}={number}"
+            for where in _V3_STAMPED
+            for part, number in stamps.items()
+        ]
+        flags = " ".join([flags, *parts])
     command = Command(
         name=f"helm-{line}",
         folder=folder,
