@@ -108,6 +108,12 @@ def operator_rules() -> list[Object]:
         _rule("fingerv7.io", ["streampools/finalizers", "fingerworkers/finalizers"], "update"),
         _rule("coordination.k8s.io", ["leases"], "get list watch create update patch delete"),
         _rule("", ["secrets"], "get"),
+        # Managed workers: their pods, and for each an account that may do what a sidecar needs.
+        _rule("", ["pods"], "get list watch create delete"),
+        _rule("", ["serviceaccounts"], "get create"),
+        _rule("rbac.authorization.k8s.io", ["roles"], "get create patch"),
+        _rule("rbac.authorization.k8s.io", ["rolebindings"], "get create"),
+        _rule("policy", ["poddisruptionbudgets"], "get create patch delete"),
         _rule("", ["events"], "create patch"),
         _rule("events.k8s.io", ["events"], "create patch"),
     ]

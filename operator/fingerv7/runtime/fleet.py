@@ -28,6 +28,8 @@ class Members:
 
     workers: set[str] = field(default_factory=set)
     leases: set[str] = field(default_factory=set)
+    managed: set[str] = field(default_factory=set)
+    """Those of the workers that the operator runs itself."""
 
 
 class Fleet:
@@ -35,6 +37,8 @@ class Fleet:
 
     def __init__(self, api: KubeApi, *, namespace: str | None, clock: Callable[[], float]) -> None:
         self._clock = clock
+        self.namespace = namespace
+        """The only one that is watched; None for all."""
         self._members: dict[PoolKey, Members] = {}
         self._observations: dict[Key, Observation] = {}
         self._listeners: dict[PoolKey, Callable[[], None]] = {}
@@ -84,6 +88,11 @@ class Fleet:
         found = ((name, self.workers.store.get((namespace, name))) for name in sorted(members.workers))
         return {name: worker for name, worker in found if worker}
 
+    def managed_of(self, pool: PoolKey) -> frozenset[str]:
+        """Names of the pool's FingerWorkers that the operator runs itself."""
+        members = self._members.get(pool)
+        return frozenset(members.managed) if members else frozenset()
+
     def leases_of(self, pool: PoolKey) -> dict[str, Lease]:
         """Every Lease that carries the pool's label, by name."""
         namespace, _ = pool
@@ -128,6 +137,7 @@ class Fleet:
             if worker:
                 members = self._members.setdefault((namespace, worker.pool), Members())
                 (members.workers.add if present else members.workers.discard)(name)
+                (members.managed.add if present and worker.managed else members.managed.discard)(name)
         self._tidy(key, {worker.pool for worker in (old, new) if worker})
         if _decides_something(old, new):
             self._wake(namespace, {worker.pool for worker in (old, new) if worker})

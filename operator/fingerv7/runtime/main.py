@@ -82,7 +82,8 @@ async def serve(settings: Settings, credentials: Credentials) -> int:
                 await asyncio.wait({acquiring, *outside}, return_when=asyncio.FIRST_COMPLETED)
                 if acquiring.done():
                     term = Term(acquiring.result(), may_write=lambda: election.may_write)
-                    office = Office(api, fleet, term, EventRecorder(api), clocks, metrics, vitals)
+                    recorder, image = EventRecorder(api), settings.sidecar_image
+                    office = Office(api, fleet, term, recorder, clocks, metrics, vitals, image)
                     ended = await _in_office(office, election, feed, outside)
                 else:
                     acquiring.cancel()

@@ -27,3 +27,5 @@ class Office:
     clocks: Clocks = field(default_factory=Clocks)
     metrics: Metrics = field(default_factory=Metrics)
     vitals: Vitals = field(default_factory=Vitals)
+    sidecar_image: str = ""
+    """For managed workers of pools that name none."""

@@ -11,7 +11,7 @@ import contextlib
 import functools
 import logging
 import math
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +19,8 @@ from fingerv7.adapters.kube.lane import Lane
 from fingerv7.adapters.postgres.source import SourceState
 from fingerv7.api.streampool import Registration, StreamPool
 from fingerv7.core.catalog import Snapshot
+from fingerv7.core.managed.report import NOTHING, Report
+from fingerv7.core.model import Stream
 from fingerv7.core.planner.model import BALANCING
 from fingerv7.core.rounds import Decision, Memory, World, decide, held_catalog
 from fingerv7.runtime.catalog import PoolCatalog
@@ -94,6 +96,10 @@ class PoolLoop:
         """How long the last decision took."""
         self._acknowledged: dict[str, int] = {}
         """FingerWorker UID → the epoch whose acknowledgement was told last."""
+        self.served: tuple[Mapping[str, Stream], frozenset[str]] | None = None
+        """What the last round wanted to be processed, and ids that nobody may have; None while that is unknown."""
+        self.fleet_report: Report = NOTHING
+        """What is to be shown of the workers that the pool manages: written by the crew, whenever it likes."""
         self.finished = asyncio.Event()
         """Set when the pool is being deleted and nothing is held any more."""
 
@@ -172,6 +178,8 @@ class PoolLoop:
         self._publisher.forget_gone()
         decision = await self._decide(world)
         self._tell(world, decision)
+        if world.catalog is not None and world.barrier_passed:
+            self.served = decision.catalog, world.rules.policy.excluded_streams
         accepted = await self._publisher.publish(
             decision.writes, world.workers, self._reporter.with_assignment(world.rules.timing)
         )
@@ -220,7 +228,9 @@ class PoolLoop:
         if not moving:
             # Shown when the round has settled: a status in between would be rewritten within milliseconds.
             users = (self._consent, self._overrides)
-            await self._reporter.show(self.pool, world, decision, users=users, catalog=self._catalog)
+            await self._reporter.show(
+                self.pool, world, decision, users=users, catalog=self._catalog, fleet=self.fleet_report
+            )
 
     def _tell(self, world: World, decision: Decision) -> None:
         """The log lines that no write of ours tells: takeovers, and acknowledgements by the workers."""

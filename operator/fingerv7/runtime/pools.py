@@ -20,8 +20,10 @@ from fingerv7.adapters.postgres.spec import SourceSpec
 from fingerv7.api.streampool import PostgresSource as SourceModel
 from fingerv7.api.streampool import StreamPool
 from fingerv7.contract import FINALIZER
+from fingerv7.runtime.crew import CrewLoop
 from fingerv7.runtime.fleet import PoolKey
 from fingerv7.runtime.office import Office
+from fingerv7.runtime.pod_watch import PodWatch
 from fingerv7.runtime.pool_loop import PoolLoop
 from fingerv7.runtime.strays import Strays
 from fingerv7.runtime.term import SupersededError
@@ -39,6 +41,10 @@ class Pools:
         self._office = office
         self._runners: dict[PoolKey, _Runner] = {}
         self._strays = Strays(office)
+        fleet = office.fleet
+        self._pods = PodWatch(
+            office.api, namespace=fleet.namespace, clock=office.clocks.monotonic, vitals=office.vitals
+        )
         self.superseded = asyncio.Event()
         """Set when a newer leader was seen: the process must end."""
 
@@ -64,7 +70,7 @@ class Pools:
             await runner.stop()
             runner = self._runners.get(key)
         if runner is None:
-            runner = self._runners[key] = _Runner(self._office, key, pool, self.superseded)
+            runner = self._runners[key] = _Runner(self._office, key, pool, self._pods, self.superseded)
             runner.start()
         elif runner.uid == pool.metadata.uid:
             runner.update(pool)
@@ -80,6 +86,7 @@ class Pools:
     async def stop(self) -> None:
         await asyncio.gather(*(runner.stop() for runner in self._runners.values()))
         self._runners.clear()
+        await self._pods.stop()
 
     async def _invalid(self, key: PoolKey, body: Mapping[str, Any], error: ValidationError) -> None:
         """The CRD refuses what is written now; an object from before a rule was added may still get here."""
@@ -92,15 +99,18 @@ class Pools:
 
 
 class _Runner:
-    """One pool's loop and source, as tasks."""
+    """One pool's loop, source and managed workers, as tasks."""
 
-    def __init__(self, office: Office, key: PoolKey, pool: StreamPool, superseded: asyncio.Event) -> None:
+    def __init__(
+        self, office: Office, key: PoolKey, pool: StreamPool, pods: PodWatch, superseded: asyncio.Event
+    ) -> None:
         self._api = office.api
         self._vitals = office.vitals
         self._key = key
         self._superseded = superseded
         self.uid = pool.metadata.uid
         self.loop = PoolLoop(key, pool, office)
+        self.crew = CrewLoop(key, self.loop, office, pods)
         self._tasks: list[asyncio.Task[None]] = []
         self._source_task: asyncio.Task[None] | None = None
         self._source_model: SourceModel | None = None
@@ -109,12 +119,15 @@ class _Runner:
         self._tasks = [
             asyncio.create_task(self._run_loop(), name=f"pool {self._key}"),
             asyncio.create_task(self._for_ever(self._keep_finalizer), name=f"finalizer {self._key}"),
+            asyncio.create_task(self._for_ever(self.crew.run), name=f"crew {self._key}"),
         ]
         self._vitals.watch(self._name, self.loop.idle_s, at_most_s=POOL_STUCK_S)
+        self._vitals.watch(self._crew_name, self.crew.idle_s, at_most_s=POOL_STUCK_S)
         self._follow_source()
 
     def update(self, pool: StreamPool) -> None:
         self.loop.update(pool)
+        self.crew.wake()
         self._follow_source()
 
     async def stop(self) -> None:
@@ -123,12 +136,18 @@ class _Runner:
             task.cancel()
         # Before anything is waited for: another pool of that name may begin meanwhile.
         self._vitals.forget(self._name)
+        self._vitals.forget(self._crew_name)
         await asyncio.gather(*tasks, return_exceptions=True)
 
     @property
     def _name(self) -> str:
         namespace, name = self._key
         return f"pool {namespace}/{name}"
+
+    @property
+    def _crew_name(self) -> str:
+        namespace, name = self._key
+        return f"workers of {namespace}/{name}"
 
     async def _for_ever(self, work: Callable[[], Awaitable[None]]) -> None:
         """Begin again after a defect: what it is for must not end unnoticed."""
@@ -188,6 +207,7 @@ class _Runner:
                 await self._set_finalizer(present=True)
             if deleting and FINALIZER in pool.metadata.finalizers:
                 await self.loop.finished.wait()
+                await self.crew.finished.wait()
                 await self._set_finalizer(present=False)
             await asyncio.sleep(1.0)
 

@@ -20,6 +20,7 @@ from fingerv7.contract import Timing
 from fingerv7.core.catalog import Snapshot
 from fingerv7.core.handover import Write
 from fingerv7.core.liveness import Verdict
+from fingerv7.core.managed.report import NOTHING, Report
 from fingerv7.core.model import Assignment, Worker
 from fingerv7.core.override import counted
 from fingerv7.core.pool_status import PoolView, SourceView, pool_status
@@ -43,7 +44,7 @@ IN_A_ROW = 100
 """Workers that are looked at without a turn for others: of thousands that takes longer than a heartbeat may wait."""
 GOOD = frozenset({"Ready", "Applied", "SourceReachable", "Balanced", "CapacitySufficient"})
 """Conditions whose False deserves a Warning; of the others, their True does."""
-SILENT_TYPES = frozenset({"Applied", "Balanced", "Paused", "StreamsSuspected"})
+SILENT_TYPES = frozenset({"Applied", "Balanced", "Paused", "StreamsSuspected", "WorkersReady"})
 """Conditions that change with every hand-over or on request, or whose Events say more: shown, but no Event each
 time."""
 
@@ -125,6 +126,7 @@ class Reporter:
         *,
         users: Sequence[Annotations],
         catalog: PoolCatalog,
+        fleet: Report = NOTHING,
     ) -> None:
         """Write whatever is due; what is not due yet is for the next round. Raises SupersededError."""
         refresh_s = pool.spec.status_refresh_interval_ms / 1000
@@ -140,7 +142,9 @@ class Reporter:
             answers |= each.status()
         view = _pool_view(pool, world, decision, _source_view(catalog), answers["proposal"], self._rebalance)
         self._metrics.brake((self._namespace, self._name), **_brakes(view, decision))
-        status = pool_status(view) | answers
+        status = pool_status(view) | answers | fleet.fields
+        if fleet.condition:
+            status["conditions"].append(fleet.condition)
         status["confirmedSourceChange"] = catalog.spent_confirmation or None
         status["rotatedThrough"] = pool.status.rotated_through
         if world.barrier_passed:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from fingerv7.api.streampool import Balancing, StreamPool
+from fingerv7.api.workers import Autoscaling, Workers
 from fingerv7.core.approval import Mode
+from fingerv7.core.managed.model import Scaling, Traits, Wanted
 from fingerv7.core.planner.model import Policy, Strategy
 from fingerv7.core.rounds import Rules
 from fingerv7.core.takeover import MassFailure
@@ -43,3 +45,31 @@ def policy_of(balancing: Balancing) -> Policy:
         excluded_workers=frozenset(each.worker for each in exclusions if each.worker and not each.stream),
         excluded_pairs=frozenset((each.stream, each.worker) for each in exclusions if each.stream and each.worker),
     )
+
+
+def wanted_of(workers: Workers, revision: str) -> Wanted:
+    """What the pool asks for as a fleet; `revision` of a pod made now, empty where none can be."""
+    own = workers.defaults
+    defaults = Traits(own.max_streams, frozenset(own.capabilities), own.location or "")
+    overrides = {
+        each.name: Traits(
+            each.max_streams or defaults.max_streams,
+            frozenset(each.capabilities or defaults.capabilities),
+            defaults.location if each.location is None else each.location,
+        )
+        for each in workers.overrides
+    }
+    return Wanted(
+        replicas=workers.replicas,
+        defaults=defaults,
+        overrides=overrides,
+        revision=revision,
+        max_unavailable=workers.rollout.max_unavailable,
+        progress_s=workers.rollout.progress_timeout_ms / 1000,
+        scaling=_scaling(workers.autoscaling) if workers.autoscaling else None,
+    )
+
+
+def _scaling(auto: Autoscaling) -> Scaling:
+    window_s = auto.stabilization_window_ms / 1000
+    return Scaling(auto.min_replicas, auto.max_replicas, auto.target_load_percent, window_s)

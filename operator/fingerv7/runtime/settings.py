@@ -28,6 +28,8 @@ class Settings:
     context: str | None = None
     listen: tuple[str, int] | None = ("0.0.0.0", 8080)  # noqa: S104 - probes and scrapes come from other hosts
     """Where /healthz and /metrics are served; None for nowhere."""
+    sidecar_image: str = ""
+    """For managed workers of pools that name none themselves."""
     log_level: int = logging.INFO
     log_format: str = "json"
 
@@ -63,6 +65,7 @@ class Settings:
             kubeconfig=Path(kubeconfig) if kubeconfig else None,
             context=env.get(PREFIX + "CONTEXT") or None,
             listen=_listen(env.get(PREFIX + "LISTEN", "0.0.0.0:8080"), problems),
+            sidecar_image=env.get(PREFIX + "SIDECAR_IMAGE", ""),
             log_level=level or logging.INFO,
             log_format=log_format,
         )

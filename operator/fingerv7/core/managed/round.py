@@ -1,0 +1,264 @@
+"""One round of a managed fleet: from what is there to the steps that bring it nearer to what is wanted.
+
+Pure but for `Memory`, which may be forgotten: without it pods are made again sooner than they might, and a fleet that
+scales itself shrinks later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+
+from fingerv7.api.conditions import WorkersReady as Reason
+from fingerv7.contract import DRAIN_FOR_SCALE_DOWN
+from fingerv7.core.managed import scale
+from fingerv7.core.managed.autoscale import Demand, History, enough, needed, placeable
+from fingerv7.core.managed.lives import Attempts, is_stuck, trouble, was_well
+from fingerv7.core.managed.model import (
+    ChangeWorker,
+    CreateWorker,
+    MakePod,
+    Mark,
+    Member,
+    Pod,
+    Problem,
+    RemovePod,
+    RemoveWorker,
+    Step,
+    Traits,
+    Wanted,
+    worker_name,
+)
+from fingerv7.core.managed.rollout import Rollout, roll
+
+
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """Everything that a round looks at."""
+
+    pool: str
+    wanted: Wanted | None
+    """None where the pool asks for no workers (any more)."""
+    members: Sequence[Member]
+    taken: AbstractSet[int] = frozenset()
+    """Ordinals whose name a FingerWorker has that the pool does not manage."""
+    others: Sequence[Traits] = ()
+    """Live workers of the pool that it does not manage."""
+    demand: Demand | None = None
+    """None while the source was never read."""
+    refused: Mapping[str, Problem] = field(default_factory=dict)
+    """What became of the last attempt to make a worker's objects, where that was nothing."""
+    blocked: Problem | None = None
+    """Why no pod can be made at all."""
+    paused: bool = False
+    deleting: bool = False
+    now: float = 0.0
+    """Monotonic seconds."""
+    wall_s: float = 0.0
+    """Seconds since the epoch, to compare with what the cluster's clocks say."""
+
+
+@dataclass(slots=True)
+class Memory:
+    """What a leader remembers from round to round."""
+
+    attempts: Attempts = field(default_factory=Attempts)
+    history: History = field(default_factory=History)
+    revision: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a round came to."""
+
+    steps: Sequence[Step]
+    desired: int
+    min_available: int | None
+    """Of the disruption budget; None for no budget."""
+    problems: Sequence[Problem]
+    rollout: Rollout
+    leaving: int
+    held_back: bool
+    """Whether `paused` keeps the fleet from what is wanted."""
+    members: Sequence[Member]
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing of a fleet is left."""
+        return not self.members
+
+
+def decide(crew: Crew, memory: Memory) -> Plan:
+    """The next steps of the fleet."""
+    wanted, members = crew.wanted, crew.members
+    if crew.deleting or wanted is None:
+        return _dissolve(crew)
+    if wanted.revision != memory.revision:
+        memory.revision = wanted.revision
+        memory.attempts.forget_all()
+    memory.attempts.keep(frozenset(m.name for m in members))
+    staying = [m for m in members if not m.leaving]
+    desired = _desired(wanted, staying, crew, memory)
+    steps: list[Step] = [step for m in members if m.leaving and (step := _leave(m, crew.wall_s))]
+    places = scale.Missing((), ())
+    held_back = False
+    # Who is deleted by somebody keeps its place until it is gone: then it is made anew.
+    present = [m for m in members if not m.leaving or (m.worker.deleting and not m.worker.drain_for)]
+    excess = len(present) - desired
+    if crew.paused:
+        held_back = len(present) != desired
+    elif excess > 0:
+        chosen = _spared(present, excess, wanted, crew)
+        steps += [Mark(m.worker, DRAIN_FOR_SCALE_DOWN) for m in chosen if not m.worker.deleting]
+        staying = [m for m in staying if m not in chosen]
+    else:
+        back = _called_back(members, desired - len(present) - _blocked(present, crew, desired))
+        steps += [Mark(m.worker, "") for m in back]
+        present += back
+        places = scale.missing({m.ordinal for m in present}, crew.taken, desired)
+        leaving = {m.ordinal for m in members if m.leaving}
+        steps += [
+            CreateWorker(name, wanted.traits(name))
+            for ordinal in places.free
+            if ordinal not in leaving and (name := worker_name(crew.pool, ordinal))
+        ]
+    rollout = roll(staying, wanted, paused=crew.paused, wall_s=crew.wall_s)
+    steps += rollout.steps
+    removed = {step.pod.uid for step in steps if isinstance(step, RemovePod)}
+    for member in staying:
+        steps += _tend(member, wanted, crew, memory, removed)
+    held_back = held_back or (crew.paused and rollout.outdated > 0)
+    return Plan(
+        steps=steps,
+        desired=desired,
+        min_available=max(0, desired - 1),
+        problems=_problems(crew, staying, places.taken, wanted, memory),
+        rollout=rollout,
+        leaving=sum(1 for m in members if m.leaving),
+        held_back=held_back,
+        members=members,
+    )
+
+
+def _dissolve(crew: Crew) -> Plan:
+    """Nobody is wanted any more: all are drained and go. Deleting the pool drains by itself."""
+    marks = [] if crew.deleting or crew.paused else [m for m in crew.members if not m.leaving]
+    steps: list[Step] = [Mark(m.worker, DRAIN_FOR_SCALE_DOWN) for m in marks]
+    going = crew.members if crew.deleting else [m for m in crew.members if m.leaving]
+    steps += [step for m in going if (step := _leave(m, crew.wall_s))]
+    held_back = crew.paused and not crew.deleting and any(not m.leaving for m in crew.members)
+    return Plan(
+        steps, 0, None, _stuck(crew), Rollout(), leaving=len(crew.members), held_back=held_back, members=crew.members
+    )
+
+
+def _stuck(crew: Crew) -> list[Problem]:
+    return [
+        problem
+        for m in crew.members
+        if m.pod and m.pod.terminating and (problem := trouble(m, wall_s=crew.wall_s, progress_s=0.0))
+    ]
+
+
+# --- how many ---------------------------------------------------------------------------------------------
+
+
+def _desired(wanted: Wanted, staying: Collection[Member], crew: Crew, memory: Memory) -> int:
+    scaling = wanted.scaling
+    if scaling is None:
+        return wanted.replicas
+    present = min(max(len(staying), scaling.least), scaling.most)
+    if crew.demand is None:
+        return present
+    need = needed(crew.demand, lambda ordinal: wanted.traits(worker_name(crew.pool, ordinal)), scaling, crew.others)
+    return memory.history.settle(need, present=present, window_s=scaling.window_s, now=crew.now)
+
+
+def _spared(present: Collection[Member], count: int, wanted: Wanted, crew: Crew) -> list[Member]:
+    """Who goes. A fleet that scales itself keeps who can take what others cannot."""
+    if wanted.scaling is None or crew.demand is None:
+        return scale.spared(present, count)
+    fleet = {m.name: wanted.traits(m.name) for m in present}
+    asked = placeable(crew.demand, [*fleet.values(), *crew.others])
+    if not enough(asked, [*fleet.values(), *crew.others]):
+        return []
+    return scale.spared(
+        present, count, enough=lambda members: enough(asked, [*(fleet[m.name] for m in members), *crew.others])
+    )
+
+
+def _blocked(present: Collection[Member], crew: Crew, desired: int) -> int:
+    return len(scale.missing({m.ordinal for m in present}, crew.taken, desired).taken)
+
+
+def _called_back(members: Collection[Member], count: int) -> list[Member]:
+    """Of those on their way out, the most useful: they are here already."""
+    going = [m for m in members if m.leaving and not m.worker.deleting]
+    return scale.least_useful_first(going)[::-1][: max(0, count)]
+
+
+# --- single members ---------------------------------------------------------------------------------------
+
+
+def _leave(member: Member, wall_s: float) -> Step | None:
+    """First its streams, then its pod, then its FingerWorker, which takes the rest along."""
+    pod = member.pod
+    if member.holds:
+        return None
+    if pod is not None and not pod.terminating:
+        return RemovePod(pod, "its worker is not wanted any more")
+    if member.worker.deleting or (pod is not None and not is_stuck(pod, wall_s)):
+        return None
+    return RemoveWorker(member.worker)
+
+
+def _tend(member: Member, wanted: Wanted, crew: Crew, memory: Memory, removed: AbstractSet[str]) -> list[Step]:
+    worker, pod = member.worker, member.pod
+    steps: list[Step] = []
+    traits = wanted.traits(worker.name)
+    if (worker.max_streams, worker.capabilities, worker.location) != (
+        traits.max_streams,
+        traits.capabilities,
+        traits.location,
+    ):
+        steps.append(ChangeWorker(worker, traits))
+    if pod is None:
+        if wanted.revision and crew.blocked is None and memory.attempts.is_due(worker.name, crew.now):
+            steps.append(MakePod(worker, member.ordinal))
+        return steps
+    if was_well(pod, crew.wall_s):
+        memory.attempts.forget(worker.name)
+    if pod.terminating or pod.uid in removed:
+        return steps
+    if pod.ended:
+        steps.append(RemovePod(pod, f"it ended: {pod.reason or pod.phase}"))
+    elif _is_an_older_workers(pod, member):
+        steps.append(RemovePod(pod, "its FingerWorker is gone"))
+    return steps
+
+
+def _is_an_older_workers(pod: Pod, member: Member) -> bool:
+    return bool(pod.owner) and pod.owner != member.worker.uid
+
+
+def _problems(
+    crew: Crew, staying: Collection[Member], blocked: Collection[int], wanted: Wanted, memory: Memory
+) -> list[Problem]:
+    found = [crew.blocked] if crew.blocked else []
+    for ordinal in blocked:
+        name = worker_name(crew.pool, ordinal)
+        message = (
+            f"FingerWorker {name} was declared by somebody else and is left alone; delete it, or give it another "
+            "name, and the pool makes its own"
+        )
+        found.append(Problem(Reason.NAME_TAKEN, message, name))
+    present = {m.name for m in staying}
+    found += [problem for name, problem in crew.refused.items() if name not in present]
+    for m in staying:
+        problem = crew.refused.get(m.name) if m.pod is None else None
+        left_s = memory.attempts.left_s(m.name, crew.now)
+        problem = problem or trouble(m, wall_s=crew.wall_s, progress_s=wanted.progress_s, left_s=left_s)
+        if problem:
+            found.append(problem)
+    return found

@@ -1,0 +1,306 @@
+"""The loop of one pool's managed workers: gather, decide, carry out, report.
+
+Apart from the streams' loop: the two meet in the FingerWorkers only, have lanes of their own to the API server, and
+neither waits for the other. A pool without managed workers costs a glance every few seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+
+from fingerv7.adapters.kube.errors import KubeError
+from fingerv7.adapters.kube.lane import Lane
+from fingerv7.adapters.kube.resources import STREAMPOOLS
+from fingerv7.api.conditions import WorkersReady as Reason
+from fingerv7.api.streampool import StreamPool
+from fingerv7.core.managed.autoscale import demand
+from fingerv7.core.managed.model import (
+    CreateWorker,
+    MakePod,
+    Member,
+    Problem,
+    Step,
+    Traits,
+    Wanted,
+    ordinal_of,
+    worker_name,
+)
+from fingerv7.core.managed.pod import Sidecar, TemplateError, build_pod, revision
+from fingerv7.core.managed.report import HARMLESS, NOTHING, Report, report
+from fingerv7.core.managed.rollout import Rollout
+from fingerv7.core.managed.round import Crew, Memory, Plan, decide
+from fingerv7.core.model import Worker
+from fingerv7.runtime.crew_writer import CrewWriter, Recipe
+from fingerv7.runtime.fleet import PoolKey
+from fingerv7.runtime.office import AT_ONCE, Office
+from fingerv7.runtime.pod_watch import PodWatch
+from fingerv7.runtime.pool_loop import PoolLoop
+from fingerv7.runtime.rules import wanted_of
+
+log = logging.getLogger(__name__)
+
+READS, WRITES = 2, 8
+"""How many requests of one fleet are under way at most."""
+BUSY_S, CALM_S = 0.5, 3.0
+"""How soon the whole truth is looked at again."""
+APART_S = 0.1
+SELDOM = 10
+"""A round is followed by a pause of at least so many times its own length."""
+LARGE = 300
+"""Rounds of more workers are decided in a thread."""
+BUDGET_S = 60.0
+"""How often it is looked at without need."""
+RETELL_S = 60.0
+ERROR_PAUSE_S = 5.0
+
+
+class CrewLoop:
+    """One pool's managed workers in one term of leadership."""
+
+    def __init__(self, key: PoolKey, loop: PoolLoop, office: Office, pods: PodWatch) -> None:
+        self._key = key
+        self._loop = loop
+        self._office = office
+        self._pods = pods
+        self._clock = office.clocks.monotonic
+        self._lane = Lane(office.api, reads=READS, writes=WRITES, clock=self._clock)
+        self._writer = CrewWriter(replace(office, api=self._lane), pods, key=key, pool_uid=loop.pool.metadata.uid)
+        self._memory = Memory()
+        self._wake = asyncio.Event()
+        self._looked_at_s = self._clock()
+        self._decided_s = 0.0
+        """How long the last decision took."""
+        self._recipe: Recipe | None = None
+        self._blocked: Problem | None = None
+        self._cooked_for: object = None
+        self._budget: tuple[int | None, float] | None = None
+        self._told: dict[Reason, tuple[float, str]] = {}
+        self._shown: Reason | None = None
+        self.finished = asyncio.Event()
+        """Set when the pool is being deleted and none of its managed workers is left."""
+
+    def wake(self) -> None:
+        self._wake.set()
+
+    def idle_s(self) -> float:
+        """How long ago the last round began; not so while its requests wait for their turn."""
+        idle_s = self._clock() - self._looked_at_s
+        return min(idle_s, self._lane.idle_s()) if self._lane.is_full else idle_s
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        self._pods.listen(self._key, self.wake)
+        try:
+            while True:
+                self._wake.clear()
+                self._looked_at_s = self._clock()
+                try:
+                    patience_s = await self._round()
+                except Exception:
+                    # A defect in one round must not end the others: the next one looks at the whole truth again.
+                    log.exception("a round of the workers of %s/%s failed", *self._key)
+                    patience_s = ERROR_PAUSE_S
+                await asyncio.sleep(max(APART_S, min(ERROR_PAUSE_S, SELDOM * self._decided_s)))
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(patience_s):
+                        await self._wake.wait()
+        finally:
+            self._pods.unlisten(self._key)
+
+    async def _round(self) -> float:
+        """One round; for how many seconds at most to wait for news before the next."""
+        pool, fleet = self._loop.pool, self._office.fleet
+        if fleet.workers.version < fleet.present:
+            return BUSY_S  # not every worker is known yet
+        if pool.spec.workers is None and not fleet.managed_of(self._key):
+            await self._rest(pool)
+            return CALM_S
+        self._pods.start()
+        self._cook(pool)
+        if not self._pods.synced:
+            self._report_blindness(pool)
+            return BUSY_S
+        began = self._clock()
+        crew = self._gather(pool)
+        is_large = len(crew.members) > LARGE
+        plan = await asyncio.to_thread(self._decide, crew) if is_large else self._decide(crew)
+        self._decided_s = self._clock() - began
+        self._writer.forget_gone(
+            {m.name for m in crew.members} | {worker_name(crew.pool, n) for n in range(1, plan.desired + 1)},
+            {m.worker.uid for m in crew.members},
+        )
+        await self._tell(pool, report(crew, plan))
+        done = await self._carry_out(plan)
+        await self._keep_budget(plan.min_available)
+        if crew.deleting and plan.finished:
+            self.finished.set()
+        calm = not plan.steps and not plan.rollout.under_way and not plan.leaving and not plan.problems
+        settled = calm and all(m.in_service for m in crew.members)
+        return 0.0 if done else CALM_S if settled else BUSY_S
+
+    def _decide(self, crew: Crew) -> Plan:
+        served = self._loop.served
+        if served is not None and crew.wanted and crew.wanted.scaling:
+            catalog, excluded = served
+            crew = replace(crew, demand=demand(catalog.values(), excluded))
+        return decide(crew, self._memory)
+
+    async def _rest(self, pool: StreamPool) -> None:
+        """There is no fleet, or none any more."""
+        if self._loop.fleet_report is not NOTHING:
+            self._loop.fleet_report = NOTHING
+            self._told.clear()
+            self._shown = None
+        if self._budget is not None and self._budget[0] is not None:
+            await self._keep_budget(None)
+        if pool.metadata.deletion_timestamp is not None:
+            self.finished.set()
+
+    # --- gathering ----------------------------------------------------------------------------------------
+
+    def _gather(self, pool: StreamPool) -> Crew:
+        namespace, name = self._key
+        fleet, unknown = self._office.fleet, self._office.term.unknown
+        members: list[Member] = []
+        others: list[Traits] = []
+        for worker in fleet.workers_of(self._key).values():
+            ordinal = ordinal_of(name, worker.name) if worker.managed else None
+            if ordinal is not None:
+                lease, pod = fleet.lease(namespace, worker.name), self._pods.pod(namespace, worker.name)
+                members.append(Member(worker, ordinal, pod, lease, unsure=bool(unknown.get(worker.uid))))
+            elif _is_ready(worker):
+                others.append(Traits(worker.max_streams, worker.capabilities, worker.location))
+        wanted = self._wanted(pool)
+        return Crew(
+            pool=name,
+            wanted=wanted,
+            members=members,
+            taken=self._taken(wanted, len(members)),
+            others=others,
+            refused=dict(self._writer.refused),
+            blocked=self._blocked,
+            paused=pool.spec.paused,
+            deleting=pool.metadata.deletion_timestamp is not None,
+            now=self._clock(),
+            wall_s=self._office.clocks.wall(),
+        )
+
+    def _wanted(self, pool: StreamPool) -> Wanted | None:
+        workers = pool.spec.workers
+        return None if workers is None else wanted_of(workers, self._recipe.revision if self._recipe else "")
+
+    def _taken(self, wanted: Wanted | None, present: int) -> frozenset[int]:
+        """Ordinals whose name a FingerWorker has that is not of this fleet."""
+        limit = 0 if wanted is None else wanted.scaling.most if wanted.scaling else wanted.replicas
+        if present >= limit:
+            return frozenset()
+        namespace, pool = self._key
+        store = self._office.fleet.workers.store
+        return frozenset(
+            ordinal
+            for ordinal in range(1, limit + present + 1)
+            if (worker := store.get((namespace, worker_name(pool, ordinal))))
+            and not (worker.managed and worker.pool == pool)
+        )
+
+    def _cook(self, pool: StreamPool) -> None:
+        """What pods are made from, worked out once for each state of the spec."""
+        workers, timing = pool.spec.workers, pool.spec.liveness.timing()
+        basis = (workers, timing, pool.spec.drain_timeout_ms)
+        if basis == self._cooked_for:
+            return
+        self._cooked_for, self._recipe, self._blocked = basis, None, None
+        if workers is None:
+            return
+        image = workers.sidecar.image or self._office.sidecar_image
+        if not image:
+            self._blocked = Problem(
+                Reason.SIDECAR_IMAGE_MISSING,
+                "name the sidecar's image in spec.workers.sidecar.image, or for all pools in the operator's "
+                "FINGERV7_SIDECAR_IMAGE",
+            )
+            return
+        environment = {each.name: each.value for each in workers.sidecar.env}
+        sidecar = Sidecar(image=image, resources=workers.sidecar.resources, environment=environment)
+        template = workers.template.dump()
+        drain_timeout_s = pool.spec.drain_timeout_ms / 1000
+        mark = revision(template, workers.container, sidecar, timing, drain_timeout_s)
+        recipe = Recipe(template, workers.container, sidecar, timing, drain_timeout_s, mark)
+        namespace, name = self._key
+        try:
+            build_pod(
+                namespace=namespace, pool=name, worker=worker_name(name, 1), worker_uid="", ordinal=1,
+                template=template, container=workers.container, sidecar=sidecar, timing=timing,
+                drain_timeout_s=drain_timeout_s, drain_key="", revision=mark,
+            )  # fmt: skip
+        except TemplateError as error:
+            self._blocked = Problem(Reason.TEMPLATE_INVALID, f"spec.workers.template: {error}")
+        else:
+            self._recipe = recipe
+
+    # --- doing --------------------------------------------------------------------------------------------
+
+    async def _carry_out(self, plan: Plan) -> bool:
+        """A portion of the steps at once; whether any was done."""
+        steps = _in_order(plan.steps)[:AT_ONCE]
+        carry_out = self._writer.carry_out
+        done = await asyncio.gather(*(carry_out(step, self._recipe, self._memory.attempts) for step in steps))
+        return any(done)
+
+    async def _keep_budget(self, min_available: int | None) -> None:
+        now = self._clock()
+        if self._budget and self._budget[0] == min_available and now - self._budget[1] < BUDGET_S:
+            return
+        if not self._office.term.may_write:
+            return
+        try:
+            await self._writer.keep_budget(min_available)
+        except KubeError as error:
+            log.warning("the disruption budget of %s/%s: %s", *self._key, error)
+        # Also after a failure: the next look is soon enough.
+        self._budget = min_available, now
+
+    # --- telling ------------------------------------------------------------------------------------------
+
+    def _report_blindness(self, pool: StreamPool) -> None:
+        """Pods cannot be seen yet, or may not be."""
+        if self._pods.error.startswith("403") and pool.spec.workers:
+            problem = Problem(Reason.OPERATOR_FORBIDDEN, f"the operator cannot watch pods: {self._pods.error}")
+            crew = replace(self._gather(pool), blocked=problem)
+            desired = crew.wanted.replicas if crew.wanted else 0
+            blind = Plan((), desired, None, [problem], Rollout(), leaving=0, held_back=False, members=crew.members)
+            self._loop.fleet_report = report(crew, blind)
+
+    async def _tell(self, pool: StreamPool, seen: Report) -> None:
+        """Into the pool's status, and what is new as an Event."""
+        self._loop.fleet_report = seen
+        involved = STREAMPOOLS.reference(self._key[1], pool.metadata.uid)
+        record, now = self._office.recorder.record, self._clock()
+        for gone in self._told.keys() - {reason for reason, _ in seen.troubles}:
+            del self._told[gone]
+        for reason, message in seen.troubles:
+            told = self._told.get(reason)
+            if told is None or (told[1] != message and now - told[0] >= RETELL_S):
+                self._told[reason] = now, message
+                log.warning(str(reason), extra={"pool": self._key[1], "reason": message})
+                await record(self._key[0], involved, type="Warning", reason=reason, message=message)
+        condition = seen.condition
+        reason_now = Reason(condition.reason) if condition else None
+        if condition and reason_now in HARMLESS and reason_now is not self._shown:
+            await record(self._key[0], involved, type="Normal", reason=condition.reason, message=condition.message)
+        self._shown = reason_now
+
+
+def _in_order(steps: Sequence[Step]) -> list[Step]:
+    """What ends something before what begins something: a thousand pods to make delay no drain."""
+    return sorted(steps, key=lambda step: isinstance(step, CreateWorker) + 2 * isinstance(step, MakePod))
+
+
+def _is_ready(worker: Worker) -> bool:
+    conditions = worker.status.get("conditions")
+    stated = conditions if isinstance(conditions, list) else []
+    return not worker.drain and any(c.get("type") == "Ready" and c.get("status") == "True" for c in stated)
