@@ -1,4 +1,4 @@
-"""What the tests look at, and the verdict that each ends with."""
+"""What the tests look at, and the verdict that each ends with. The system tests read with the same eyes."""
 
 from __future__ import annotations
 
