@@ -29,7 +29,7 @@ lint: .venv/.installed
 	$(BIN)/lint-imports --no-cache
 
 unit: .venv/.installed
-	$(BIN)/pytest tests/unit
+	$(BIN)/pytest tests/unit -n 2
 
 simulation: .venv/.installed
 	$(BIN)/pytest tests/simulation -n 2

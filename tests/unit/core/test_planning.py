@@ -307,7 +307,7 @@ def test_what_is_asked_twice_in_the_same_world_is_planned_once():
         {"tampered": True},
         {"uid": "another"},
     ],
-    ids=str,
+    ids=lambda change: next(iter(change)),  # a set is spelled anew in each process
 )
 def test_a_worker_that_changed_is_planned_anew(change):
     pool = Pool({"a": 30, "b": 30}, 30)
