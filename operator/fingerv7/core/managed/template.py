@@ -75,6 +75,11 @@ def _check_pod(spec: Mapping[str, Any]) -> None:
             f"spec.hostNetwork: the sidecar needs the ports {LOCAL_PORT} and {PUBLIC_PORT} in every pod, so two pods "
             "could not share a node, and the node would show the streams' URLs; leave it out"
         )
+    for shared in ("shareProcessNamespace", "hostPID"):
+        if spec.get(shared):
+            raise TemplateError(
+                f"spec.{shared}: other containers could read the sidecar's token through /proc; leave it out"
+            )
     if spec.get("serviceAccountName") or spec.get("serviceAccount"):
         raise TemplateError(
             "spec.serviceAccountName: every worker has an account of its own, of which only the sidecar has the "
@@ -88,6 +93,11 @@ def _check_pod(spec: Mapping[str, Any]) -> None:
             where = f"spec.{kind}: {container.get('name')!r}"
             if container.get("name") == SIDECAR_NAME:
                 raise TemplateError(f"{where} is the name of the operator's own sidecar; choose another name")
+            for mount in _objects(container.get("volumeMounts"), f"{where}: volumeMounts"):
+                if mount.get("name") == TOKEN_VOLUME:
+                    raise TemplateError(
+                        f"{where} mounts {TOKEN_VOLUME}, which only the sidecar may read; leave it out"
+                    )
             for port in _objects(container.get("ports"), f"{where}: ports"):
                 if port.get("containerPort") in (LOCAL_PORT, PUBLIC_PORT):
                     raise TemplateError(
