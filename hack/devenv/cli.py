@@ -10,10 +10,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from devenv import gobuild
 from devenv.cluster import Cluster, prepare, start_cluster_in
 from devenv.discovery import CONTEXT_VARIABLE, KUBECONFIG_VARIABLE
 from devenv.errors import DevenvError
 from devenv.homes import detached_home, load_record, tear_down
+from devenv.images import build_images
+from devenv.node import load_archive
 from devenv.pods import prepare_pods, start_pods_in
 from devenv.postgres import start_postgres_in
 from devenv.postgres_server import Reach
@@ -66,6 +69,10 @@ def _parser() -> argparse.ArgumentParser:
     down.set_defaults(run=_down)
 
     commands.add_parser("status", help="what is up").set_defaults(run=_status)
+    images = commands.add_parser("images", help="build the images whose sources have changed, and say where they are")
+    images.add_argument("--load", type=_name, metavar="NAME", help="put them on the node of this `up --node` too")
+    images.set_defaults(run=_images)
+
     ready = commands.add_parser("prepare", help="find or build what `up` and the tests need")
     ready.add_argument("--node", action="store_true", help="also what `up --node` needs")
     ready.set_defaults(run=_prepare)
@@ -155,6 +162,17 @@ def _down(options: argparse.Namespace, around: Surroundings) -> int:
 def _status(_options: argparse.Namespace, around: Surroundings) -> int:
     records = [record for folder in _folders(around) if (record := load_record(folder)) is not None]
     print(render_status(records))
+    return 0
+
+
+def _images(options: argparse.Namespace, around: Surroundings) -> int:
+    record = load_record(_clusters(around) / options.load) if options.load else None
+    if options.load and (record is None or record.node is None):
+        raise DevenvError(f"{options.load} is no cluster with a node of ours; `make up ARGS='--node'` starts one")
+    for image in build_images(around, print_progress).values():
+        print(f"{image.name}  {image.archive}")
+        if record is not None and record.node is not None:
+            load_archive(gobuild.build(["ctr"], around, print_progress)["ctr"], record.node, image.archive)
     return 0
 
 

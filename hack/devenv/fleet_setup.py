@@ -163,9 +163,10 @@ class Databases:
         self._created.append(f'ROLE "{self._reader}"')
         run_blocking(journal.install(self.journal_dsn))
 
-    def secret(self) -> Object:
+    def secret(self, host: str | None = None) -> Object:
+        """For the operator; `host` where it reaches the server by another address than we."""
         return secret(
-            host=self._postgres.host,
+            host=host or self._postgres.host,
             port=self._postgres.port,
             database=self._streams,
             user=self._reader,

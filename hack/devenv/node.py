@@ -117,7 +117,7 @@ class Node:
 
     def load(self, archive: Path) -> None:
         """Make the images of an OCI archive known to the node, under the names that the archive has."""
-        self._ctr("images", "import", "--no-unpack=false", str(archive))
+        load_archive(self._programs["ctr"], self._record, archive)
 
     def _start_containerd(self, progress: Progress) -> None:
         cni = self._folder / "cni"
@@ -136,7 +136,7 @@ class Node:
 
     def _containerd_answers(self) -> bool:
         try:
-            self._ctr("version")
+            _ctr(self._programs["ctr"], self._record, "version")
         except CommandError:
             return False
         return True
@@ -159,12 +159,22 @@ class Node:
         tainted = (node or {}).get("spec", {}).get("taints")
         return conditions.get("Ready") == "True" and not tainted
 
-    def _ctr(self, *args: str) -> str:
-        argv = [str(self._programs["ctr"]), "--address", str(self._record.socket), "--namespace", "k8s.io", *args]
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise CommandError(argv, done.returncode, done.stderr)
-        return done.stdout
+
+def load_archive(ctr: Path, record: NodeRecord, archive: Path) -> None:
+    """Make the images of an archive known to a running node.
+
+    Raises:
+        CommandError: containerd does not answer, or refuses it.
+    """
+    _ctr(ctr, record, "images", "import", str(archive))
+
+
+def _ctr(ctr: Path, record: NodeRecord, *args: str) -> str:
+    argv = [str(ctr), "--address", str(record.socket), "--namespace", "k8s.io", *args]
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise CommandError(argv, done.returncode, done.stderr)
+    return done.stdout
 
 
 def scheduler_command(binary: Path, folder: Path, kubeconfig: Path) -> Command:

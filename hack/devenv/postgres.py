@@ -51,14 +51,25 @@ class Postgres:
         """Whether the server is a process of ours, so that fault tests can stop it."""
         return self._server is not None
 
-    def dsn(self, database: str = "postgres", user: str | None = None, password: str | None = None) -> str:
-        """A URL that asyncpg and libpq understand, with verify-full; the superuser's unless told otherwise."""
+    def dsn(
+        self,
+        database: str = "postgres",
+        user: str | None = None,
+        password: str | None = None,
+        *,
+        host: str | None = None,
+        ca_file: str | None = None,
+    ) -> str:
+        """A URL that asyncpg and libpq understand, with verify-full; the superuser's unless told otherwise.
+
+        `host` and `ca_file` are for those who see server and file elsewhere, as pods do.
+        """
         if user is None:
             user, password = self.user, self.password
         secret = f":{quote(password, safe='')}" if password else ""
         return (
-            f"postgresql://{quote(user, safe='')}{secret}@{self.host}:{self.port}/{quote(database, safe='')}"
-            f"?sslmode=verify-full&sslrootcert={quote(str(self.ca_file))}"
+            f"postgresql://{quote(user, safe='')}{secret}@{host or self.host}:{self.port}/{quote(database, safe='')}"
+            f"?sslmode=verify-full&sslrootcert={quote(ca_file or str(self.ca_file))}"
         )
 
     def create_database(self, name: str) -> None:

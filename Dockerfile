@@ -1,0 +1,64 @@
+# The images: operator and worker-sidecar, and reference-worker for tests.
+#
+#   docker build --target operator --build-arg BASE=python:3.13-slim-bookworm@sha256:… -t fingerv7-operator .
+#
+# BASE is any image with a Python from 3.11 on that is built for glibc, and its venv module. It has no default: one
+# would have to be pinned by a digest, and a digest that nobody here could check (these images are built and tested
+# where no registry can be reached) is worse than none. Take the one that `docker buildx imagetools inspect
+# python:3.13-slim-bookworm` tells. `python -m devenv images` makes one of Debian packages where no engine is.
+#
+# No secret and no index ends up in a layer: pip's settings come as the optional secrets pip.conf and pip-cert.
+ARG BASE
+
+FROM ${BASE} AS build
+# ensurepip brings the pip; whether the base has one of its own does not matter.
+RUN python3 -m venv /opt/build
+ENV PIP_CONFIG_FILE=/run/secrets/pip.conf PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+
+FROM build AS operator-files
+COPY requirements/operator.txt /opt/build/
+# Left out is what nothing here imports: tests, what only compilers need, the asyncio twin of the Kubernetes client.
+# Compiled here, because the root file system is read-only; of the client's generated modules only that is kept.
+RUN --mount=type=secret,id=pip.conf --mount=type=secret,id=pip-cert \
+    /opt/build/bin/pip install --quiet --no-compile --only-binary=:all: --require-hashes --target=/app \
+      --requirement=/opt/build/operator.txt \
+ && rm -rf /app/bin /app/kubernetes/aio /app/numpy/distutils /app/numpy/f2py \
+ && find /app -depth \( -name tests -o -name '*.pyi' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.h' -o -name '*.a' \) \
+      -exec rm -rf {} + \
+ && python3 -m compileall -q -b /app/kubernetes/client && find /app/kubernetes/client -name '*.py' -delete \
+ && python3 -m compileall -q --invalidation-mode=unchecked-hash /app
+COPY operator/fingerv7 /app/fingerv7
+RUN python3 -m compileall -q --invalidation-mode=unchecked-hash /app/fingerv7
+
+FROM build AS sidecar-files
+COPY requirements/sidecar.txt /opt/build/
+RUN --mount=type=secret,id=pip.conf --mount=type=secret,id=pip-cert \
+    /opt/build/bin/pip install --quiet --no-compile --only-binary=:all: --require-hashes --target=/app \
+      --requirement=/opt/build/sidecar.txt
+# Of the operator's package only what both share: docs/decisions/0003.
+COPY operator/fingerv7/__init__.py operator/fingerv7/contract.py /app/fingerv7/
+COPY worker-sidecar/fingerv7_sidecar /app/fingerv7_sidecar
+RUN python3 -m compileall -q --invalidation-mode=unchecked-hash /app
+
+FROM ${BASE} AS operator
+COPY --from=operator-files /app /app
+# kopf asks for the user's name, and a numeric user has none.
+ENV USER=fingerv7
+ENV PATH=/usr/local/bin:/usr/bin:/bin PYTHONPATH=/app PYTHONSAFEPATH=1 PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+USER 65532:65532
+WORKDIR /
+EXPOSE 8080
+ENTRYPOINT ["python3", "-m", "fingerv7.runtime.main"]
+
+FROM ${BASE} AS worker-sidecar
+COPY --from=sidecar-files /app /app
+ENV PATH=/usr/local/bin:/usr/bin:/bin PYTHONPATH=/app PYTHONSAFEPATH=1 PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+USER 65532:65532
+WORKDIR /
+EXPOSE 8089
+ENTRYPOINT ["python3", "-m", "fingerv7_sidecar.main"]
+
+# Plays FingerV7 in tests. It needs asyncpg, which the operator has from the same lock file.
+FROM operator AS reference-worker
+COPY examples/reference_worker /app/reference_worker
+ENTRYPOINT ["python3", "-m", "reference_worker"]

@@ -1,0 +1,249 @@
+"""Building images: with the container engine of this machine, or with buildah, which needs no engine and no daemon.
+
+buildah builds the same Dockerfile, isolated by chroot only. Its base is made of the distribution's own packages with
+debootstrap, because it is for machines where no registry can be reached.
+"""
+
+from __future__ import annotations
+
+import ast
+import gzip
+import hashlib
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from devenv.daemons import Command, launch_owned
+from devenv.errors import CommandError, DevenvError, Missing, MissingRequirementsError, StartupError
+from devenv.packages import IMAGE_TOOLS, install_tools
+from devenv.progress import Progress, step
+from devenv.surroundings import Surroundings
+
+BASE_VARIABLE = "FINGERV7_BASE_IMAGE"
+
+_PURPOSE = "building the images"
+_BASE_PACKAGES = ("python3", "python3-venv", "ca-certificates")
+# What apt leaves behind, and what nobody reads in a container.
+_BASE_LITTER = ("var/cache/apt", "var/lib/apt/lists", "var/log", "usr/share/doc", "usr/share/man", "usr/share/locale")
+# Settings of the machine's pip that a build needs to find packages; folders of the machine are not there.
+_PIP_SETTINGS = ("index-url", "extra-index-url", "trusted-host", "proxy", "default-timeout", "timeout")
+
+
+class Builder(Protocol):
+    """Something that builds one target of a Dockerfile into an archive."""
+
+    def identity(self) -> str:
+        """What the result depends on besides the sources."""
+        ...
+
+    def build(self, context: Path, target: str, name: str, archive: Path, progress: Progress) -> None:
+        """Raises StartupError with the build's words."""
+        ...
+
+
+def find_builder(around: Surroundings, progress: Progress) -> Builder:
+    """The engine that answers, else buildah.
+
+    Raises:
+        MissingRequirementsError: there is neither; the text says how to get one.
+    """
+    for engine in ("docker", "podman"):
+        if around.which(engine) and around.engine_answers(engine):
+            base = around.env.get(BASE_VARIABLE)
+            if not base:
+                how = f"{BASE_VARIABLE}=python:3.13-slim-bookworm, better with its @sha256:… (Dockerfile says why)"
+                raise MissingRequirementsError(_PURPOSE, [Missing("the name of a base image", how)])
+            return EngineBuilder(engine, base)
+    return BuildahBuilder(install_tools(IMAGE_TOOLS, _PURPOSE, around, progress), around)
+
+
+class EngineBuilder:
+    """Docker or podman."""
+
+    def __init__(self, engine: str, base: str) -> None:
+        self._engine = engine
+        self._base = base
+
+    def identity(self) -> str:
+        return self._base
+
+    def build(self, context: Path, target: str, name: str, archive: Path, progress: Progress) -> None:
+        argv = (self._engine, "build", "--target", target, "--tag", name, "--build-arg", f"BASE={self._base}")
+        with tempfile.TemporaryDirectory(prefix="fingerv7-build-") as folder:
+            secrets = pip_secrets(Path(folder))
+            _run(f"build-{target}", (*argv, *secrets, str(context)), Path(folder), progress, f"building {name}")
+            saving = (self._engine, "save", "--output", str(archive), name)
+            _run(f"save-{target}", saving, Path(folder), progress, f"saving {name}")
+
+
+class BuildahBuilder:
+    """Buildah with a store of its own in the cache, and a base of Debian packages."""
+
+    def __init__(self, tools: Mapping[str, Path], around: Surroundings) -> None:
+        self._tools = tools
+        self._around = around
+        self._store = around.cache_folder / "images"
+        self._release = read_archive(around)
+
+    @property
+    def base(self) -> str:
+        """The base's name; another recipe makes another base."""
+        recipe = hashlib.sha256(repr((_BASE_PACKAGES, _BASE_LITTER)).encode()).hexdigest()[:12]
+        return f"localhost/fingerv7-base:{self._release[1]}-{recipe}"
+
+    def identity(self) -> str:
+        return self.base
+
+    def build(self, context: Path, target: str, name: str, archive: Path, progress: Progress) -> None:
+        self._store.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="fingerv7-build-") as temporary:
+            folder = Path(temporary)
+            policy = folder / "policy.json"
+            # Nothing is fetched from anywhere; without a policy file buildah refuses even local images.
+            policy.write_text('{"default": [{"type": "insecureAcceptAnything"}]}', encoding="ascii")
+            if not self._has(self.base):
+                self._make_base(folder, progress)
+            building = self._buildah(
+                *("bud", "--isolation", "chroot", "--layers", "--pull-never", "--signature-policy", str(policy)),
+                *("--build-arg", f"BASE={self.base}", "--target", target, "--tag", name, *pip_secrets(folder)),
+                *(
+                    "--ignorefile",
+                    str(context / ".dockerignore"),
+                    "--file",
+                    str(context / "Dockerfile"),
+                    str(context),
+                ),
+            )
+            _run(f"build-{target}", building, folder, progress, f"building {name}")
+            # Not compressed: it is read once, on this machine.
+            pushing = self._buildah(
+                *("push", "--disable-compression", "--signature-policy", str(policy)),
+                *(name, f"oci-archive:{archive}:{name}"),
+            )
+            _run(f"push-{target}", pushing, folder, progress, f"writing {archive.name}")
+
+    def base_layers(self) -> list[str]:
+        """The digests of the base's layers, for `added_bytes`."""
+        argv = self._buildah("inspect", "--type", "image", self.base)
+        answer = json.loads(_output(argv))
+        return [str(each) for each in answer["OCIv1"]["rootfs"]["diff_ids"]]
+
+    def _has(self, name: str) -> bool:
+        return subprocess.run(self._buildah("inspect", name), capture_output=True, check=False).returncode == 0
+
+    def _make_base(self, folder: Path, progress: Progress) -> None:
+        uri, codename = self._release
+        container = _output(self._buildah("from", "scratch")).strip()
+        try:
+            root = Path(_output(self._buildah("mount", container)).strip())
+            packages = ",".join(_BASE_PACKAGES)
+            argv = (str(self._tools["debootstrap"]), "--variant=minbase", f"--include={packages}", codename)
+            _run("debootstrap", (*argv, str(root), uri), folder, progress, f"making a base of {codename}'s packages")
+            for each in _BASE_LITTER:
+                shutil.rmtree(root / each, ignore_errors=True)
+                (root / each).mkdir()
+            # The mirror's address is this machine's, and no image's.
+            (root / "etc/apt/sources.list").write_text("")
+            _run("commit", self._buildah("commit", container, self.base), folder, progress, "committing the base")
+        finally:
+            subprocess.run(self._buildah("rm", container), capture_output=True, check=False)
+
+    def _buildah(self, *args: str) -> tuple[str, ...]:
+        driver = storage_driver(self._store)
+        places = ("--root", str(self._store / driver), "--runroot", str(self._store / f"{driver}-run"))
+        return (str(self._tools["buildah"]), *places, "--storage-driver", driver, *args)
+
+
+def storage_driver(folder: Path) -> str:
+    """Overlay, unless the kernel lacks it or the folder is on one itself, as inside a container.
+
+    vfs works everywhere, and copies the whole file system for each line of a Dockerfile.
+    """
+    has_overlay = "overlay" in Path("/proc/filesystems").read_text(encoding="ascii").split()
+    kind = _output(("stat", "--file-system", "--format=%T", str(folder))).strip()
+    return "overlay" if has_overlay and kind != "overlayfs" else "vfs"
+
+
+def read_archive(around: Surroundings) -> tuple[str, str]:
+    """From where this machine's packages come, and its release's name.
+
+    Raises:
+        MissingRequirementsError: apt does not say.
+    """
+    release = dict(
+        line.split("=", 1) for line in Path("/etc/os-release").read_text(encoding="utf-8").splitlines() if "=" in line
+    )
+    codename = release.get("VERSION_CODENAME", "").strip('"')
+    asked = ""
+    if around.which("apt-get"):
+        form = "$(REPO_URI) $(CODENAME)"
+        asked = _output(("apt-get", "indextargets", "--format", form, "Created-By: Packages"))
+    for line in asked.splitlines():
+        uri, _, name = line.partition(" ")
+        if name == codename:
+            return uri, codename
+    missing = Missing("Debian's package archive in apt's sources", "or a container engine that answers")
+    raise MissingRequirementsError(_PURPOSE, [missing])
+
+
+def pip_secrets(folder: Path) -> tuple[str, ...]:
+    """How this machine's pip finds packages, as secrets of a build: used by it and left in no layer."""
+    listed = _output((sys.executable, "-m", "pip", "config", "list"))
+    settings: dict[str, str] = {}
+    for line in listed.splitlines():
+        key, _, value = line.partition("=")
+        settings[key.rpartition(".")[2]] = str(ast.literal_eval(value))
+    lines = ["[global]", *(f"{key} = {settings[key]}" for key in _PIP_SETTINGS if key in settings)]
+    options: list[str] = []
+    if (certificates := Path(settings.get("cert", ""))).is_file():
+        lines.append("cert = /run/secrets/pip-cert")
+        options += ["--secret", f"id=pip-cert,src={certificates.resolve()}"]
+    config = folder / "pip.conf"
+    config.write_text("\n".join(lines).replace("\n\n", "\n") + "\n", encoding="utf-8")
+    return ("--secret", f"id=pip.conf,src={config}", *options)
+
+
+def added_bytes(archive: Path, base_layers: Sequence[str]) -> int:
+    """How much an OCI archive's image adds to its base, uncompressed and as the files' sizes."""
+    with tarfile.open(archive) as image:
+
+        def read(name: str) -> bytes:
+            file = image.extractfile(name)
+            if file is None:
+                raise DevenvError(f"{archive} has no {name}; delete it and build again")
+            return file.read()
+
+        def blob(digest: str) -> bytes:
+            data = read(f"blobs/{digest.replace(':', '/')}")
+            return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+
+        manifest = json.loads(blob(json.loads(read("index.json"))["manifests"][0]["digest"]))
+        own = manifest["layers"][len(base_layers) :]
+        return sum(len(blob(each["digest"])) for each in own)
+
+
+def _output(argv: Sequence[str]) -> str:
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise CommandError(argv, done.returncode, done.stderr)
+    return done.stdout
+
+
+def _run(name: str, argv: tuple[str, ...], folder: Path, progress: Progress, what: str) -> None:
+    command = Command(name=name, argv=argv, folder=folder, stop_signal=signal.SIGINT)
+    daemon = launch_owned(command)
+    try:
+        with step(progress, what) as tick:
+            while (code := daemon.wait(0.5)) is None:
+                tick()
+        if code != 0:
+            raise StartupError(what, f"failed with exit code {code}", command.log)
+    finally:
+        daemon.stop()
