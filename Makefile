@@ -47,10 +47,10 @@ integration: .venv/.installed
 	@$(BIN)/python -m devenv prepare
 	$(BIN)/pytest tests/integration -m "not long" -n 3 --dist loadfile --no-loadscope-reorder
 
-# Those that `make test` leaves out.
+# Those that `make test` leaves out. One after the other: most judge times, which a busy machine spoils.
 long: .venv/.installed
 	@$(BIN)/python -m devenv prepare
-	$(BIN)/pytest tests/integration -m long -n 3 --dist loadfile
+	$(BIN)/pytest tests/integration -m long
 
 # Long ones included; ARGS='-m "not long"' leaves them out.
 faults: .venv/.installed

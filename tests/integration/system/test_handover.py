@@ -17,7 +17,7 @@ from devenv.proof import prove
 from devenv.streams import invent
 from reference_worker.verdict import Window
 
-ROWS = 120
+ROWS = 116
 PLACES = 60
 NAMES = [f"fingerv7-{number:03}" for number in range(1, 5)]
 FIFTH = "fingerv7-005"
@@ -30,7 +30,7 @@ PLANNED_GAP_S = 5.0
 
 @pytest.fixture(scope="module")
 def fleet(cluster: Cluster, postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    """Four workers, half full, so that two of them may be away."""
+    """Four workers, not quite half full, so that two of them may be away and a row more is served."""
     balancing = {"balancing": {"cooldown": "1s"}}
     folder = tmp_path_factory.mktemp("handover")
     with Fleet(cluster, postgres, rows=ROWS, pool_spec=balancing, folder=folder) as fleet:
