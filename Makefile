@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PYTHONPATH := hack:examples
 
-.PHONY: demo test lint unit simulation simulate sabotage integration long faults model bench bench-planner crds charts chart lock up down status clean
+.PHONY: demo test lint unit simulation simulate sabotage integration long faults e2e model bench bench-planner crds charts chart lock up down status clean
 
 .venv/.installed: requirements/dev.txt pyproject.toml
 	@echo "==> environment .venv (from requirements/dev.txt)"
@@ -51,6 +51,10 @@ integration: .venv/.installed
 long: .venv/.installed
 	@$(BIN)/python -m devenv prepare
 	$(BIN)/pytest tests/integration -m long
+
+# Real pods, on the cluster that FINGERV7_KUBECONFIG names, else on kind, else (as root) on a node of plain processes.
+e2e: .venv/.installed
+	$(BIN)/pytest tests/e2e $(ARGS)
 
 # Long ones included; ARGS='-m "not long"' leaves them out.
 faults: .venv/.installed

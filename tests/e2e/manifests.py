@@ -1,0 +1,180 @@
+"""What a user with workers of his own applies: a pool, rights for the sidecars, a StatefulSet of sidecar and worker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+Object = dict[str, Any]
+
+POOL = "radio"
+WORKER = "fingerv7"
+PORT = 8089
+
+# docs/workers.md has this line: it needs no more than a POSIX shell.
+FENCE_HOLDS = (
+    "read s d b </config/fence && read u _ </proc/uptime && read i </proc/sys/kernel/random/boot_id && "
+    '[ "$b" = "$i" ] && a=$((${u%.*} - ${s%.*})) && [ $a -ge 0 ] && [ $a -lt ${d%.*} ]'
+)
+_DRAIN = f"import urllib.request; urllib.request.urlopen('http://127.0.0.1:{PORT}/drain?timeout=25s').read()"
+
+RESTRICTED_POD: Mapping[str, Any] = {
+    "runAsNonRoot": True,
+    "runAsUser": 65532,
+    "runAsGroup": 65532,
+    "fsGroup": 65532,
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+RESTRICTED: Mapping[str, Any] = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
+
+
+def namespace(name: str) -> Object:
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+
+
+def secret(name: str, values: Mapping[str, str]) -> Object:
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": dict(values)}
+
+
+def pool(*, secret_name: str) -> Object:
+    """Open for registration; the times are the defaults."""
+    source = {
+        "secretRef": {"name": secret_name},
+        "table": "streams",
+        "columns": {"location": "location", "weight": "weight"},
+        "notifyChannel": "streams_changed",
+    }
+    return {
+        "apiVersion": "fingerv7.io/v1alpha1",
+        "kind": "StreamPool",
+        "metadata": {"name": POOL},
+        "spec": {"source": {"postgres": source}, "registration": "Open"},
+    }
+
+
+def worker_names(count: int) -> list[str]:
+    return [f"{WORKER}-{number}" for number in range(count)]
+
+
+def worker_rights(count: int) -> list[Object]:
+    """One account for all, limited to the objects of their names."""
+    names = worker_names(count)
+    rules = [
+        {
+            "apiGroups": ["fingerv7.io"],
+            "resources": ["fingerworkers"],
+            "resourceNames": names,
+            "verbs": ["get", "watch"],
+        },
+        {
+            "apiGroups": ["coordination.k8s.io"],
+            "resources": ["leases"],
+            "resourceNames": names,
+            "verbs": ["get", "update"],
+        },
+        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
+    ]
+    return account(WORKER, rules)
+
+
+def account(name: str, rules: list[Object]) -> list[Object]:
+    """A ServiceAccount with a Role of its name."""
+    group = "rbac.authorization.k8s.io"
+    return [
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}},
+        {"apiVersion": f"{group}/v1", "kind": "Role", "metadata": {"name": name}, "rules": rules},
+        {
+            "apiVersion": f"{group}/v1",
+            "kind": "RoleBinding",
+            "metadata": {"name": name},
+            "roleRef": {"apiGroup": group, "kind": "Role", "name": name},
+            "subjects": [{"kind": "ServiceAccount", "name": name}],
+        },
+    ]
+
+
+def workers(count: int, *, sidecar_image: str, worker_image: str, journal_secret: str, max_streams: int) -> Object:
+    """The token is mounted into the sidecar only."""
+    labels = {"app": WORKER}
+    config = {"name": "config", "mountPath": "/config"}
+    name = {"name": "INSTANCE_ID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}
+    token = {"name": "token", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount", "readOnly": True}
+    sidecar = {
+        "name": "sidecar",
+        "image": sidecar_image,
+        "imagePullPolicy": "IfNotPresent",
+        "restartPolicy": "Always",
+        "env": [
+            name,
+            {"name": "POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
+            {"name": "POOL", "value": POOL},
+            {"name": "MAX_STREAMS", "value": str(max_streams)},
+            {"name": "WORKER_LOCK", "value": "1"},
+        ],
+        "securityContext": dict(RESTRICTED),
+        "resources": {"requests": {"cpu": "20m", "memory": "48Mi"}, "limits": {"memory": "128Mi"}},
+        "volumeMounts": [config, token],
+    }
+    probe = {"exec": {"command": ["sh", "-c", FENCE_HOLDS]}, "periodSeconds": 1}
+    worker = {
+        "name": "fingerv7",
+        "image": worker_image,
+        "imagePullPolicy": "IfNotPresent",
+        "env": [
+            {"name": "WORKER_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+            {"name": "CONFIG_DIR", "value": "/config"},
+            {"name": "JOURNAL_DSN", "valueFrom": {"secretKeyRef": {"name": journal_secret, "key": "dsn"}}},
+        ],
+        "startupProbe": {**probe, "failureThreshold": 3600},
+        "livenessProbe": {**probe, "timeoutSeconds": 1, "failureThreshold": 1, "terminationGracePeriodSeconds": 2},
+        "lifecycle": {"preStop": {"exec": {"command": ["python3", "-c", _DRAIN]}}},
+        "securityContext": dict(RESTRICTED),
+        "resources": {"requests": {"cpu": "20m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
+        "volumeMounts": [config, {"name": "journal", "mountPath": "/etc/journal", "readOnly": True}],
+    }
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": {"name": WORKER, "labels": labels},
+        "spec": {
+            "serviceName": WORKER,
+            "replicas": count,
+            "podManagementPolicy": "Parallel",
+            "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {
+                    "serviceAccountName": WORKER,
+                    "automountServiceAccountToken": False,
+                    "enableServiceLinks": False,
+                    "terminationGracePeriodSeconds": 40,
+                    "securityContext": dict(RESTRICTED_POD),
+                    "initContainers": [sidecar],
+                    "containers": [worker],
+                    "volumes": [
+                        {"name": "config", "emptyDir": {}},
+                        {"name": "journal", "secret": {"secretName": journal_secret}},
+                        {"name": "token", "projected": {"sources": _token_sources()}},
+                    ],
+                },
+            },
+        },
+    }
+
+
+def _token_sources() -> list[Object]:
+    """What the API server would mount by itself, into every container."""
+    return [
+        {"serviceAccountToken": {"path": "token", "expirationSeconds": 3607}},
+        {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+        {
+            "downwardAPI": {
+                "items": [{"path": "namespace", "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}}]
+            }
+        },
+    ]
