@@ -170,7 +170,9 @@ def _images(options: argparse.Namespace, around: Surroundings) -> int:
     if options.load and (record is None or record.node is None):
         raise DevenvError(f"{options.load} is no cluster with a node of ours; `make up ARGS='--node'` starts one")
     for image in build_images(around, print_progress).values():
-        print(f"{image.name}  {image.archive}")
+        added = image.added_mb()
+        size = "" if added is None else f"  {added:.1f} MB above its base"
+        print(f"{image.name}  {image.archive}{size}")
         if record is not None and record.node is not None:
             load_archive(gobuild.build(["ctr"], around, print_progress)["ctr"], record.node, image.archive)
     return 0

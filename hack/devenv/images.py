@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from devenv.image_builder import find_builder
+from devenv.image_builder import added_bytes, find_builder
 from devenv.progress import Progress
 from devenv.surroundings import Surroundings
 
@@ -38,6 +38,11 @@ class Image:
     target: str
     name: str
     archive: Path
+    base_layers: int | None
+
+    def added_mb(self) -> float | None:
+        """What it adds to its base, uncompressed, in megabytes; None where nobody knows where the base ends."""
+        return None if self.base_layers is None else added_bytes(self.archive, self.base_layers) / 1e6
 
 
 def build_images(around: Surroundings, progress: Progress, root: Path = _ROOT) -> dict[str, Image]:
@@ -59,6 +64,7 @@ def build_images(around: Surroundings, progress: Progress, root: Path = _ROOT) -
                 target=target,
                 name=f"fingerv7.local/{target}:{key}",
                 archive=cache / f"{target}-{key}.tar",
+                base_layers=builder.base_layers,
             )
             images[target] = image
             if not image.archive.is_file():
