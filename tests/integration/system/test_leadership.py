@@ -65,14 +65,15 @@ def test_an_operator_killed_in_the_middle_of_a_hand_over_goes_on_with_it(fleet: 
         f"converged {time.monotonic() - began:.2f} s after the kill, {waited_s:.2f} s of which it started and waited "
         f"for its dead predecessor's Lease of {LEASE_S:.0f} s"
     )
-    prove(fleet, since=since, allowed_gap_s=LEASE_S + PLANNED_GAP_S)
+    # How long a busy machine takes to start an operator is no promise; what follows its start is.
+    prove(fleet, since=since, allowed_gap_s=max(waited_s, LEASE_S) + PLANNED_GAP_S)
     fleet.patch_worker(drained, {"drain": False})
     fleet.wait_for(lambda: drained in fleet.running().values(), SOON_S, f"{drained} has streams again")
     fleet.wait_for(lambda: _is_even(fleet) and not revoking(fleet), SOON_S, "the streams are shared evenly again")
 
 
 def test_an_election_lease_that_a_stranger_deletes_changes_nothing(fleet: Fleet) -> None:
-    operator = fleet.operators["operator-a"]
+    operator, since = fleet.operators["operator-a"], fleet.now()
     before = _election_lease(fleet)
     fleet.api.delete(leases(fleet.namespace, ELECTION_LEASE))
     fleet.wait_for(
@@ -82,7 +83,7 @@ def test_an_election_lease_that_a_stranger_deletes_changes_nothing(fleet: Fleet)
     )
     assert leads(fleet, operator)
     serves_new_row(fleet, 8001)
-    prove(fleet, allowed_gap_s=LEASE_S + PLANNED_GAP_S)
+    prove(fleet, since=since, allowed_gap_s=PLANNED_GAP_S)
 
 
 def test_a_standby_takes_over_from_a_leader_that_is_killed(fleet: Fleet) -> None:
@@ -146,7 +147,8 @@ def test_leader_and_worker_lost_at_the_same_moment_cost_little_more_than_the_wor
     # The standby has listened all the time, so the silence counts from its beginning.
     verdict = prove(fleet, since=since, allowed_gap_s=max(TAKEOVER_S, LEASE_S + 1.0) + 1.0 + MARGIN_S)
     print(f"on nobody for {verdict.longest_gap_s:.2f} s")
-    prove(fleet, allowed_gap_s=TAKEOVER_S + 1.0 + MARGIN_S)
+    # Over all that happened in this module, nothing was ever on two workers.
+    prove(fleet, allowed_gap_s=SOON_S + PLANNED_GAP_S)
 
 
 @pytest.mark.long
