@@ -8,6 +8,7 @@ nothing else.
 from __future__ import annotations
 
 import logging
+import re
 import secrets
 from dataclasses import dataclass
 from typing import Any
@@ -155,7 +156,7 @@ class CrewWriter:
                 if recipe is not None:
                     await self._make_pod(worker, ordinal, recipe, attempts)
             case RemovePod():
-                await self._remove_pod(step, attempts)
+                await self._remove_pod(step)
 
     async def _create_worker(self, step: CreateWorker) -> None:
         body = objects.finger_worker(step.name, step.traits, pool=self._pool, pool_uid=self._pool_uid)
@@ -214,14 +215,12 @@ class CrewWriter:
         self._pods.put(raw)
         log.info("pod created", extra={"worker": worker.name, "reason": f"revision {recipe.revision}"})
 
-    async def _remove_pod(self, step: RemovePod, attempts: Attempts) -> None:
+    async def _remove_pod(self, step: RemovePod) -> None:
         pod = step.pod
         path = PODS.path(self._namespace, pod.name)
         raw = await self._api.delete(path, uid=pod.uid, resource_version=str(pod.resource_version))
         if raw.get("kind") == PODS.kind and raw["metadata"].get("deletionGracePeriodSeconds"):
             self._pods.put(raw)
-        if not pod.ended:
-            attempts.forget(pod.name)  # it was our wish: the next one need not wait
         log.info("pod deleted", extra={"worker": pod.name, "reason": step.why})
 
     # --- what a pod needs ---------------------------------------------------------------------------------
@@ -262,7 +261,7 @@ class CrewWriter:
 def _refusal(error: ApiError, worker: str) -> Problem:
     """What the API server said to a creation, sorted."""
     message = error.message
-    if "exceeded quota" in message or "failed quota" in message:
+    if re.search(r"\bquota: ", message):  # exceeded, failed, or not counted yet
         reason = Reason.QUOTA_EXCEEDED
     elif isinstance(error, Forbidden) and (" cannot " in message or "attempting to grant" in message):
         reason = Reason.OPERATOR_FORBIDDEN

@@ -30,7 +30,7 @@ def pod_from_json(raw: Json) -> Pod:
         resource_version=int(metadata["resourceVersion"]),
         pool=labels.get(POOL_LABEL, ""),
         owner=_owner(metadata),
-        revision=labels.get(REVISION, ""),
+        revision=(metadata.get("annotations") or {}).get(REVISION, ""),
         phase=status.get("phase") or "Pending",
         ready=ready.get("status") == "True",
         changed_s=_seconds(ready.get("lastTransitionTime") or metadata.get("creationTimestamp") or ""),

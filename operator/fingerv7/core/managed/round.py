@@ -100,7 +100,8 @@ def decide(crew: Crew, memory: Memory) -> Plan:
     memory.attempts.keep(frozenset(m.name for m in members))
     staying = [m for m in members if not m.leaving]
     desired = _desired(wanted, staying, crew, memory)
-    steps: list[Step] = [step for m in members if m.leaving and (step := _leave(m, crew.wall_s))]
+    steps: list[Step] = []
+    back: list[Member] = []
     places = scale.Missing((), ())
     held_back = False
     # Who is deleted by somebody keeps its place until it is gone: then it is made anew.
@@ -123,6 +124,7 @@ def decide(crew: Crew, memory: Memory) -> Plan:
             for ordinal in places.free
             if ordinal not in leaving and (name := worker_name(crew.pool, ordinal))
         ]
+    steps += [step for m in members if m.leaving and m not in back and (step := _leave(m, crew.wall_s))]
     rollout = roll(staying, wanted, paused=crew.paused, wall_s=crew.wall_s)
     steps += rollout.steps
     removed = {step.pod.uid for step in steps if isinstance(step, RemovePod)}

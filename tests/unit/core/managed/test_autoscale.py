@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fingerv7.core.managed.autoscale import Demand, History, demand, enough, needed, placeable
+from fingerv7.core.managed.model import Scaling, Traits
+from fingerv7.core.model import Stream
+
+BASE, VPN = frozenset({"audio_fingerprinting"}), frozenset({"audio_fingerprinting", "vpn"})
+ANY, ONLY_VPN = frozenset(), frozenset({"vpn"})
+SCALING = Scaling(least=1, most=20, target_percent=80, window_s=300.0)
+
+
+def all_alike(_):
+    return Traits(50, BASE)
+
+
+@pytest.mark.parametrize(("weight", "workers"), [(0, 1), (1, 1), (40, 1), (41, 2), (800, 20), (5000, 20)])
+def test_as_many_as_keep_the_target_load_within_the_bounds(weight, workers):
+    assert needed(Demand({ANY: weight}), all_alike, SCALING) == workers
+
+
+def test_what_workers_of_others_can_do_is_not_needed_here():
+    assert needed(Demand({ANY: 120}), all_alike, SCALING, [Traits(100, BASE)]) == 1
+
+
+def test_streams_that_only_one_kind_of_worker_can_take_ask_for_enough_of_those():
+    def third_is_special(ordinal):
+        return Traits(50, VPN if ordinal % 3 == 0 else BASE)
+
+    assert needed(Demand({ANY: 10, ONLY_VPN: 10}), third_is_special, SCALING) == 3
+    assert needed(Demand({ANY: 10, ONLY_VPN: 60}), third_is_special, SCALING) == 6
+
+
+def test_streams_that_nobody_could_ever_take_ask_for_nothing():
+    asked = Demand({ANY: 10, ONLY_VPN: 900})
+    assert needed(asked, all_alike, SCALING) == 1
+    assert placeable(asked, [Traits(50, BASE)]) == {ANY: 10}
+
+
+def test_demand_is_the_weight_of_what_somebody_may_have():
+    catalog = [
+        Stream("a", "http://x", weight=3),
+        Stream("b", "http://x", capabilities=ONLY_VPN),
+        Stream("c", "http://x"),
+    ]
+    assert demand(catalog, {"c"}) == {ANY: 3, ONLY_VPN: 1}
+
+
+def test_a_fleet_without_its_only_special_worker_is_not_enough():
+    asked = Demand({ANY: 10, ONLY_VPN: 5})
+    assert enough(asked, [Traits(10, BASE), Traits(5, VPN)])
+    assert not enough(asked, [Traits(50, BASE)])
+    assert not enough(asked, [Traits(5, VPN), Traits(5, BASE)])
+
+
+def test_it_grows_at_once_and_shrinks_to_the_most_of_the_window():
+    history = History()
+    assert history.settle(5, present=3, window_s=300, now=0) == 5
+    assert history.settle(2, present=5, window_s=300, now=10) == 5
+    assert history.settle(4, present=5, window_s=300, now=200) == 5
+    assert history.settle(2, present=5, window_s=300, now=290) == 5
+    assert history.settle(2, present=5, window_s=300, now=310) == 4
+    assert history.settle(2, present=4, window_s=300, now=501) == 2
+
+
+def test_a_new_leader_gives_what_it_finds_a_whole_window():
+    history = History()
+    assert history.settle(2, present=6, window_s=300, now=1000) == 6
+    assert history.settle(2, present=6, window_s=300, now=1299) == 6
+    assert history.settle(2, present=6, window_s=300, now=1301) == 2
+
+
+def test_without_a_window_it_follows():
+    history = History()
+    assert [history.settle(need, present=9, window_s=0, now=0) for need in (3, 7, 2)] == [3, 7, 2]
+
+
+@given(st.lists(st.tuples(st.floats(0.1, 100), st.integers(0, 20)), min_size=1, max_size=40))
+def test_it_is_always_the_most_of_the_window(steps):
+    history, now, seen = History(), 0.0, []
+    history.settle(0, present=0, window_s=300, now=0)
+    for pause, need in steps:
+        now += pause
+        seen.append((now, need))
+        assert history.settle(need, present=0, window_s=300, now=now) == max(n for at, n in seen if now - at < 300)

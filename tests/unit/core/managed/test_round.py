@@ -1,0 +1,454 @@
+"""One round of a fleet, and stories of many: whatever happens, it ends as wanted and takes nothing from streams."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field, replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fingerv7.contract import Acknowledgement
+from fingerv7.core.managed.autoscale import Demand
+from fingerv7.core.managed.model import (
+    ChangeWorker,
+    CreateWorker,
+    MakePod,
+    Mark,
+    Member,
+    Pod,
+    Problem,
+    RemovePod,
+    RemoveWorker,
+    Scaling,
+    Traits,
+    ordinal_of,
+)
+from fingerv7.core.managed.report import report
+from fingerv7.core.managed.round import Crew, Memory, decide
+from fingerv7.core.model import Assignment, Grant, Lease, Stream, Token, Worker
+
+from .small_fleet import NOW, OLD, PLAIN, a_pod, member, wanted
+
+ANY = frozenset()
+
+
+def look(members=(), want=..., memory=None, **changes):
+    crew = Crew(
+        "radio", wanted() if want is ... else want, list(members), **{"wall_s": NOW, "now": 1000.0, **changes}
+    )
+    return crew, decide(crew, memory or Memory())
+
+
+def steps(*args, **changes):
+    """Short: `create radio-001`, `pod radio-001`, `mark radio-001 ScaleDown`."""
+    short = []
+    for step in look(*args, **changes)[1].steps:
+        match step:
+            case CreateWorker(name, _):
+                short.append(f"create {name}")
+            case ChangeWorker(worker, traits):
+                short.append(f"change {worker.name} to {traits.max_streams}")
+            case Mark(worker, reason):
+                short.append(f"mark {worker.name} {reason}".strip())
+            case RemoveWorker(worker):
+                short.append(f"remove {worker.name}")
+            case MakePod(worker, ordinal):
+                assert ordinal_of("radio", worker.name) == ordinal
+                short.append(f"pod {worker.name}")
+            case RemovePod(pod):
+                short.append(f"no pod {pod.name}")
+    return short
+
+
+def three(**changes):
+    return [member(n, **changes) for n in (1, 2, 3)]
+
+
+# --- single rounds ----------------------------------------------------------------------------------------
+
+
+def test_a_new_fleet_is_made_and_gets_its_pods():
+    assert steps() == ["create radio-001", "create radio-002", "create radio-003"]
+    assert steps([member(n, pod=None) for n in (1, 2, 3)]) == ["pod radio-001", "pod radio-002", "pod radio-003"]
+    assert steps(three()) == []
+
+
+def test_a_worker_of_somebody_else_is_never_taken():
+    assert steps([], taken={2}) == ["create radio-001", "create radio-003"]
+    crew, plan = look([member(1), member(3)], taken={2})
+    assert plan.steps == []
+    condition = report(crew, plan).condition
+    assert (condition.status, condition.reason) == (False, "NameTaken")
+    assert "FingerWorker radio-002 was declared by somebody else" in condition.message
+
+
+def test_too_many_are_marked_emptied_and_removed_one_thing_after_the_other():
+    down = wanted(replicas=2)
+    assert steps(three(streams=3), down) == ["mark radio-003 ScaleDown"]
+    gone = {"drain_for": "ScaleDown", "alive": False}
+    two = [member(1), member(2)]
+    assert steps([*two, member(3, streams=3, **gone)], down) == []
+    assert steps([*two, member(3, unsure=True, **gone)], down) == []
+    assert steps([*two, member(3, **gone)], down) == ["no pod radio-003"]
+    assert steps([*two, member(3, pod=a_pod(3, gone_by_s=NOW + 9), **gone)], down) == []
+    assert steps([*two, member(3, pod=None, **gone)], down) == ["remove radio-003"]
+    assert steps([*two, member(3, pod=a_pod(3, gone_by_s=NOW - 90), **gone)], down) == ["remove radio-003"]
+    assert steps([*two, member(3, pod=None, deleting=True, **gone)], down) == []
+
+
+def test_who_is_on_the_way_out_is_called_back_before_anybody_is_made():
+    going = member(2, drain_for="ScaleDown", streams=2, alive=False)
+    assert steps([member(1), going]) == ["mark radio-002", "create radio-003"]
+
+
+def test_who_is_called_back_is_not_removed_in_the_same_breath():
+    assert steps([member(1), member(2), member(3, drain_for="ScaleDown", alive=False)]) == ["mark radio-003"]
+    assert steps([member(1), member(2), member(3, drain_for="ScaleDown", pod=None)]) == ["mark radio-003"]
+
+
+def test_a_name_on_its_way_out_is_made_again_when_it_is_gone():
+    leaving = member(2, drain_for="ScaleDown", deleting=True, pod=None, alive=False)
+    assert steps([member(1), member(3), leaving]) == []
+
+
+def test_a_worker_that_somebody_deletes_keeps_its_place_until_it_is_gone():
+    deleted = member(2, deleting=True, streams=4, alive=False)
+    assert steps([member(1), deleted, member(3)]) == []
+    assert steps([member(1), replace_streams(deleted), member(3)]) == ["no pod radio-002"]
+    assert steps([member(1), member(3)]) == ["create radio-002"]
+    assert steps([member(1), deleted, member(3)], wanted(replicas=2)) == []
+
+
+def replace_streams(old: Member) -> Member:
+    return replace(old, worker=replace(old.worker, assignment=Assignment(epoch=2)))
+
+
+def test_sizes_and_traits_follow_the_pool_without_a_new_pod():
+    large = Traits(100, PLAIN.capabilities, "attic")
+    assert steps(three(), wanted(overrides={"radio-002": large})) == ["change radio-002 to 100"]
+    assert steps([], wanted(replicas=1, overrides={"radio-001": large})) == ["create radio-001"]
+
+
+@pytest.mark.parametrize("phase", ["Failed", "Succeeded"])
+def test_a_pod_that_has_ended_is_removed_and_made_again_after_a_back_off(phase):
+    memory = Memory()
+    ended = member(1, pod=a_pod(phase=phase, ready=False, reason="Evicted"), alive=False)
+    assert steps([ended], wanted(replicas=1), memory=memory) == ["no pod radio-001"]
+    memory.attempts.made("radio-001", 1000.0)
+    none = member(1, pod=None, alive=False)
+    assert steps([none], wanted(replicas=1), memory=memory, now=1009.0) == []
+    assert steps([none], wanted(replicas=1), memory=memory, now=1010.0) == ["pod radio-001"]
+    # Another template may be the remedy.
+    assert steps([none], wanted(replicas=1, revision="newer"), memory=memory, now=1001.0) == ["pod radio-001"]
+
+
+def test_a_pod_of_an_older_worker_of_that_name_goes():
+    assert steps([member(1, pod=a_pod(owner="uid-before"))], wanted(replicas=1)) == ["no pod radio-001"]
+
+
+def test_a_pod_without_a_worker_is_nobodys():
+    crew, plan = look([member(1, pod=a_pod(uid="foreign"))], wanted(replicas=1))
+    assert plan.steps == []
+    pod = replace(a_pod(), owner="")
+    crew, plan = look([member(1, pod=pod)], wanted(replicas=1))
+    assert plan.steps == []
+    assert report(crew, plan).condition.reason == "NameTaken"
+
+
+def test_a_paused_pool_only_mends():
+    members = [member(1, pod=None), member(2, pod=a_pod(2, revision=OLD)), member(3, drain_for="ScaleDown")]
+    assert steps(members, wanted(replicas=5), paused=True) == ["no pod radio-003", "pod radio-001"]
+    crew, plan = look([member(1)], wanted(replicas=2), paused=True)
+    assert report(crew, plan).condition.reason == "Paused"
+
+
+def test_without_spec_workers_everything_is_drained_and_removed():
+    assert steps(three(streams=1), None) == [f"mark radio-00{n} ScaleDown" for n in (1, 2, 3)]
+    assert steps(three(drain_for="ScaleDown"), None) == [f"no pod radio-00{n}" for n in (1, 2, 3)]
+    assert steps([member(1, drain_for="ScaleDown", pod=None)], None) == ["remove radio-001"]
+    assert look([], None)[1].finished
+
+
+def test_a_pool_that_is_deleted_needs_no_marks():
+    assert steps(three(streams=1), deleting=True) == []
+    assert steps(three(), deleting=True) == [f"no pod radio-00{n}" for n in (1, 2, 3)]
+    assert steps([member(1, pod=None)], deleting=True) == ["remove radio-001"]
+
+
+def test_the_budget_lets_one_go_at_a_time():
+    assert [look([], wanted(replicas=n))[1].min_available for n in (0, 1, 2, 8)] == [0, 0, 1, 7]
+    assert look([], None)[1].min_available is None
+
+
+# --- scaling by itself ------------------------------------------------------------------------------------
+
+AUTO = wanted(replicas=99, scaling=Scaling(least=1, most=10, target_percent=80, window_s=300.0))
+
+
+def test_the_fleet_is_as_large_as_its_streams_need():
+    assert look(three(), AUTO, demand=Demand({ANY: 200}))[1].desired == 5
+    assert look(three(), AUTO, demand=Demand({ANY: 9000}))[1].desired == 10
+
+
+def test_without_a_catalog_it_stays_as_it_is():
+    assert look(three(), AUTO, demand=None)[1].desired == 3
+    assert look([], AUTO, demand=None)[1].desired == 1
+
+
+def test_it_shrinks_after_the_window_and_never_below_what_the_streams_need():
+    memory, asked = Memory(), Demand({ANY: 30})
+    assert steps(three(), AUTO, memory=memory, demand=asked, now=0.0) == []
+    assert steps(three(), AUTO, memory=memory, demand=asked, now=299.0) == []
+    assert len(steps(three(), AUTO, memory=memory, demand=asked, now=301.0)) == 2
+
+
+def test_it_keeps_the_worker_that_can_do_what_others_cannot():
+    vpn = frozenset({"audio_fingerprinting", "vpn"})
+    special = replace(AUTO, overrides={"radio-003": Traits(50, vpn)}, scaling=replace(AUTO.scaling, window_s=0.0))
+    members = [member(1, streams=3), member(2, streams=2), member(3, capabilities=vpn)]
+    asked = Demand({ANY: 20, frozenset({"vpn"}): 5})
+    # Numbered from 1 it would take three to have a special one; with two at most, one is needed, and it stays.
+    two = replace(special, scaling=replace(special.scaling, most=2))
+    assert steps(members, two, demand=asked) == ["mark radio-002 ScaleDown", "mark radio-001 ScaleDown"]
+
+
+# --- what is shown ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("members", "want", "changes", "reason", "words"),
+    [
+        (three(), wanted(), {}, "AsWanted", "3 of 3 workers in service"),
+        ([], wanted(), {}, "Starting", "workers are being made"),
+        ([*three()[:2], member(3, alive=False)], wanted(), {}, "Starting", "waiting for radio-003"),
+        (three(streams=1), wanted(replicas=2), {}, "ScalingDown", "1 worker drained"),
+        (
+            [member(1, pod=a_pod(1, revision=OLD)), member(2)],
+            wanted(replicas=2),
+            {},
+            "RollingOut",
+            "1 pod to be replaced",
+        ),
+        (
+            [member(1, pod=None)],
+            wanted(replicas=1),
+            {"refused": {"radio-001": Problem("QuotaExceeded", "exceeded quota: pods", "radio-001")}},
+            "QuotaExceeded",
+            "radio-001: exceeded quota: pods",
+        ),
+        (
+            [],
+            wanted(revision=""),
+            {"blocked": Problem("SidecarImageMissing", "name the sidecar's image")},
+            "SidecarImageMissing",
+            "name the sidecar's image",
+        ),
+    ],
+)
+def test_one_reason_and_a_sentence(members, want, changes, reason, words):
+    crew, plan = look(members, want, **changes)
+    if reason == "ScalingDown":
+        crew, plan = look([*members[:2], member(3, drain_for="ScaleDown", streams=1)], want)
+    condition = report(crew, plan).condition
+    assert condition.reason == reason
+    assert condition.status == (reason == "AsWanted")
+    assert words in condition.message
+
+
+def test_the_trouble_that_most_workers_have_comes_first_and_each_is_told():
+    def waits(number, reason, message):
+        from fingerv7.core.managed.model import Waiting
+
+        return member(
+            number, pod=a_pod(number, ready=False, waiting=(Waiting("fingerv7", reason, message),)), alive=False
+        )
+
+    members = [
+        waits(1, "CreateContainerConfigError", 'secret "vpn-001" not found'),
+        *(waits(n, "ImagePullBackOff", "no such image") for n in (2, 3, 4, 5)),
+    ]
+    shown = report(*look(members, wanted(replicas=5)))
+    assert shown.condition.reason == "ImagePullFailed"
+    assert "radio-002, radio-003, radio-004 and 1 more: container fingerv7" in shown.condition.message
+    assert shown.condition.message.endswith("; also SecretMissing")
+    assert [str(reason) for reason, _ in shown.troubles] == ["ImagePullFailed", "SecretMissing"]
+
+
+def test_counts():
+    members = [member(1), member(2, pod=a_pod(2, revision=OLD)), member(3, pod=None)]
+    assert report(*look(members)).fields == {
+        "replicas": 3,
+        "readyReplicas": 2,
+        "updatedReplicas": 1,
+        "desiredReplicas": 3,
+        "selector": "fingerv7.io/pool=radio,fingerv7.io/managed=true",
+    }
+    nothing = report(*look([], None))
+    assert nothing.condition is None
+    assert set(nothing.fields.values()) == {None}
+
+
+# --- stories ----------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Life:
+    """The truth about one worker: FingerWorker and pod."""
+
+    worker: Worker
+    pod: Pod | None = None
+    streams: int = 0
+    vanished: bool = False
+
+
+@dataclass
+class World:
+    """An API server, a kubelet and the streams' loop, each as far as a fleet notices them."""
+
+    want: object
+    max_unavailable: int = 1
+    lives: dict[str, Life] = field(default_factory=dict)
+    memory: Memory = field(default_factory=Memory)
+    now: float = 0.0
+    uids: object = field(default_factory=itertools.count)
+    streams: int = 60
+
+    def members(self):
+        found = []
+        for name, life in sorted(self.lives.items()):
+            grants = {
+                f"{name}-{i}": Grant(Stream(f"{name}-{i}", "http://x"), Token(1, i)) for i in range(life.streams)
+            }
+            ready = bool(life.pod and life.pod.ready and not life.worker.drain_for and not life.worker.deleting)
+            worker = replace(
+                life.worker,
+                assignment=Assignment(epoch=1, grants=grants),
+                status={"conditions": [{"type": "Ready", "status": str(ready)}]},
+            )
+            lease = None
+            if life.pod:
+                holder = f"{life.pod.uid}/1"
+                lease = Lease(name, "l", 1, "radio", holder, "", applied=Acknowledgement(worker.uid, holder, 1))
+            found.append(Member(worker, ordinal_of("radio", name), life.pod, lease))
+        return found
+
+    def round(self):
+        members = self.members()
+        crew = Crew("radio", self.want, members, now=self.now, wall_s=NOW + self.now)
+        plan = decide(crew, self.memory)
+        self.judge(members, plan)
+        for step in plan.steps:
+            self.do(step)
+        return plan
+
+    def judge(self, members, plan):
+        """The laws."""
+        by_name = {m.name: m for m in members}
+        for step in plan.steps:
+            match step:
+                case RemovePod(pod):
+                    assert not by_name[pod.name].holds, "a pod with streams was removed"
+                case RemoveWorker(worker):
+                    assert not by_name[worker.name].holds
+                    assert by_name[worker.name].pod is None
+        emptied = [s for s in plan.steps if isinstance(s, Mark) and s.reason == "Rollout"]
+        healthy = [s for s in emptied if by_name[s.worker.name].in_service]
+        if healthy:
+            staying = [
+                m for m in members
+                if not m.leaving and not any(isinstance(s, Mark) and s.reason == "ScaleDown" and s.worker.name == m.name for s in plan.steps)
+            ]  # fmt: skip
+            away = sum(1 for m in staying if not m.in_service)
+            assert away + len(healthy) <= self.want.max_unavailable, "more out of service than may be"
+        created = [s.name for s in plan.steps if isinstance(s, CreateWorker)]
+        assert not set(created) & by_name.keys()
+
+    def do(self, step):
+        match step:
+            case CreateWorker(name, traits):
+                worker = Worker(
+                    name, f"w{next(self.uids)}", 1, "radio", traits.max_streams, traits.capabilities, managed=True
+                )
+                self.lives[name] = Life(worker)
+            case ChangeWorker(worker, traits):
+                life = self.lives[worker.name]
+                life.worker = replace(life.worker, max_streams=traits.max_streams)
+            case Mark(worker, reason):
+                life = self.lives[worker.name]
+                life.worker = replace(life.worker, drain_for=reason)
+            case RemoveWorker(worker):
+                del self.lives[worker.name]
+            case MakePod(worker, _):
+                self.memory.attempts.made(worker.name, self.now)
+                life = self.lives[worker.name]
+                life.pod = a_pod(
+                    name=worker.name, uid=f"p{next(self.uids)}", owner=life.worker.uid, revision=self.want.revision,
+                    ready=False, phase="Pending", age_s=-self.now,
+                )  # fmt: skip
+            case RemovePod(pod):
+                self.lives[pod.name].pod = None
+
+    def kubelet(self):
+        """Pods start, and marked or deleted workers hand their streams over."""
+        for name in sorted(self.lives):
+            life = self.lives[name]
+            if life.pod and not life.pod.ready and not life.pod.ended and life.pod.revision != "broken":
+                life.pod = replace(life.pod, ready=True, phase="Running", changed_s=NOW + self.now)
+            if life.worker.drain_for or life.worker.deleting or life.pod is None or life.pod.ended:
+                life.streams = 0
+            elif life.pod.ready:
+                life.streams = max(1, self.streams // max(1, len(self.lives)))
+            if life.worker.deleting and not life.streams:
+                del self.lives[name]
+
+    def settle(self, rounds=120):
+        for _ in range(rounds):
+            self.kubelet()
+            plan = self.round()
+            self.now += 30.0
+        return plan
+
+
+EVENTS = st.one_of(
+    st.tuples(st.just("scale"), st.integers(0, 6)),
+    st.tuples(st.just("template"), st.sampled_from(["r1", "r2", "r3", "broken"])),
+    st.tuples(st.just("unavailable"), st.integers(1, 3)),
+    st.tuples(st.sampled_from(["kill pod", "pod fails", "delete worker"]), st.integers(0, 5)),
+    st.tuples(st.sampled_from(["round", "round", "kubelet", "time"]), st.just(0)),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(EVENTS, max_size=40))
+def test_whatever_happens_it_ends_as_wanted_and_takes_no_streams(events):
+    world = World(wanted(replicas=3, revision="r1"))
+    for event, value in events:
+        names = sorted(world.lives)
+        name = names[value % len(names)] if names and isinstance(value, int) else ""
+        match event:
+            case "scale":
+                world.want = replace(world.want, replicas=value)
+            case "template":
+                world.want = replace(world.want, revision=value)
+            case "unavailable":
+                world.want = replace(world.want, max_unavailable=value)
+            case "kill pod" if name:
+                world.lives[name].pod = None
+            case "pod fails" if name and world.lives[name].pod:
+                world.lives[name].pod = replace(world.lives[name].pod, phase="Failed", ready=False)
+            case "delete worker" if name:
+                world.lives[name].worker = replace(world.lives[name].worker, deleting=True)
+            case "round":
+                world.round()
+            case "kubelet":
+                world.kubelet()
+            case "time":
+                world.now += 30.0
+    world.want = replace(world.want, revision="r9")
+    plan = world.settle()
+    assert len(world.lives) == world.want.replicas
+    assert all(life.pod and life.pod.revision == "r9" and life.pod.ready for life in world.lives.values())
+    assert not any(life.worker.drain_for for life in world.lives.values())
+    assert plan.steps == []
