@@ -109,6 +109,8 @@ _UNREACHABLE: Final = (
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.InterfaceError,
+    # A server that shuts down said goodbye on the idle connection, and a statement came before the connection's end.
+    asyncpg.InternalClientError,
     asyncpg.TargetServerAttributeNotMatched,
 )
 

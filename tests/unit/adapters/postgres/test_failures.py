@@ -56,6 +56,7 @@ def test_connecting(error: Exception, reason: Reason) -> None:
         (server(asyncpg.UndefinedColumnError), Reason.COLUMN_MISSING),
         (server(asyncpg.InsufficientPrivilegeError), Reason.PERMISSION_DENIED),
         (server(asyncpg.AdminShutdownError), Reason.UNREACHABLE),
+        (asyncpg.InternalClientError("got result for unknown protocol state 0"), Reason.UNREACHABLE),
         (server(asyncpg.ConnectionDoesNotExistError), Reason.UNREACHABLE),
         (server(asyncpg.InvalidTextRepresentationError), Reason.INVALID_DATA),
         (server(asyncpg.UntranslatableCharacterError), Reason.INVALID_DATA),
