@@ -50,10 +50,11 @@ def running(api, authority, tmp_path):
         health_url = policy.pop("health_url", "")
         vpn = {key: policy.pop(key, "") for key in ("vpn_url", "vpn_key")}
         sidecar = Sidecar(identity, Policy(timing=timing, **policy), files.find(), read_clock())
+        lease_client = LeaseClient(client, identity)
         runtime = Runtime(
             sidecar,
             files,
-            LeaseClient(client, identity),
+            lease_client,
             lambda post: WorkerMirror(client, identity, post),
             Log(level="error"),
             ack_url=ack_url,
@@ -84,6 +85,7 @@ def running(api, authority, tmp_path):
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+            lease_client._connection.close()  # before its loop, or its end is reported in another test
             await asyncio.gather(server.stop(), public.stop())
 
     return start
