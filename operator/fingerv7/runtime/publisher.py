@@ -168,7 +168,9 @@ class Publisher:
 
     def _settle(self, uid: str, attempt: Assignment) -> None:
         """A refused write is known not to be there; older unanswered ones stay open."""
-        attempts = [other for other in self._unknown.get(uid, []) if other is not attempt]
+        self._leave_open(uid, [other for other in self._unknown.get(uid, []) if other is not attempt])
+
+    def _leave_open(self, uid: str, attempts: list[Assignment]) -> None:
         if attempts:
             self._unknown[uid] = attempts
         else:
@@ -195,10 +197,12 @@ class Publisher:
         self._term.check(worker)
         if stored.leader_epoch == self._term.leader_epoch:
             self.last_stamp = max(self.last_stamp, worker.resource_version)
-        for attempt in self._unknown.get(worker.uid, []):
+        attempts = self._unknown.get(worker.uid, [])
+        for number, attempt in enumerate(attempts, start=1):
             if _same(attempt, stored):
-                # It arrived; any other open one was decided on an older resourceVersion and fails.
-                del self._unknown[worker.uid]
+                # It arrived, and those before it fail. One after it may have been decided on this very state, as the
+                # watch showed it, and still be on its way.
+                self._leave_open(worker.uid, attempts[number:])
                 break
         return worker
 

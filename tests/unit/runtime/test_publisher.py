@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+from fingerv7.adapters.kube.errors import OutcomeUnknown
 from fingerv7.core.handover import Write
 from fingerv7.core.model import Assignment, Grant, Stream, Token, Worker
 from fingerv7.runtime.publisher import Publisher
@@ -77,3 +78,35 @@ async def test_two_writes_to_one_object_never_overlap():
     for task in writing:
         task.cancel()
     await asyncio.gather(*writing, return_exceptions=True)
+
+
+class Unanswered(Store):
+    """Writes are never answered; what is read is what is stored."""
+
+    async def merge_patch(self, path, patch):
+        raise OutcomeUnknown("no answer")
+
+    async def get(self, path):
+        return self.store["ns", "a"]
+
+    def put_worker(self, raw):
+        return raw
+
+
+async def test_a_write_decided_on_what_an_unanswered_one_stored_stays_open_when_that_one_is_found():
+    office = Office()
+    office.fleet = office.api = Unanswered()
+    office.term.begin(0)
+    publisher = Publisher(office, namespace="ns")
+    await publisher.publish([GRANT], {"a": WORKER}, lambda _worker, _assignment: {})
+    arrived = replace(WORKER, resource_version=8, assignment=GRANT.assignment)
+    office.api.store = {("ns", "a"): arrived}  # the watch shows it
+    grants = {**GRANT.assignment.grants, "t": Grant(Stream("t", "http://x/"), Token(1, 2))}
+    await publisher.publish([Write("a", Assignment(3, 1, grants, {}))], {"a": arrived}, lambda *_: {})
+    unknown = publisher.unknown(arrived)
+    assert unknown is not None, "it may still arrive"
+    assert unknown.holds("t")
+    stored = replace(arrived, resource_version=9, assignment=Assignment(3, 1, grants, {}))
+    office.api.store = {("ns", "a"): stored}
+    await publisher.reread(stored)
+    assert publisher.unknown(stored) is None
