@@ -53,11 +53,14 @@ class ConfigFile:
             self._retry_at = 0.0
         self.wanted = config
 
-    def want_emptied(self) -> None:
-        """Stop the worker. Each emptied config has a hash, and so a confirmation, of its own."""
+    def want_emptied(self, *, to_confirm: bool = False) -> None:
+        """Stop the worker. Each emptied config has a hash, and so a confirmation, of its own.
+
+        `to_confirm`: also where no config exists, because the worker has to say that it runs nothing.
+        """
         if self.wanted is not None and self.wanted.emptied and (not self._writing or self._writing[1].emptied):
             return
-        if self.wanted is None and self.on_disk is None and not self._writing:
+        if self.wanted is None and self.on_disk is None and not self._writing and not to_confirm:
             return  # nothing to empty
         self._empties += 1
         identity = self._identity

@@ -128,6 +128,8 @@ class Mirror:
             self.raise_floor(view.uid, view.epoch)
         elif config.wanted and config.wanted.worker_uid != view.uid:
             config.want_emptied()  # the last good one was another FingerWorker's
+        elif not config.wanted and view.epoch < self._floors.get(view.uid, 0):
+            config.want_emptied(to_confirm=True)  # a new pod has none: without it, it could acknowledge nothing
 
     def _refusal(self, view: View) -> str:
         floor, last = self._floors.get(view.uid, 0), self._config.wanted

@@ -564,6 +564,21 @@ def test_a_restart_after_a_restore_states_again_what_it_runs(world, assigned):
     assert it.streams == 1
 
 
+@pytest.mark.parametrize("used", [False, True])
+def test_a_new_pod_after_a_restore_runs_nothing_and_states_which_epoch_has_to_be_passed(world, used):
+    it = world(found=Found(config=None, applied="something" if used else "", used=used))
+    it.succeed()
+    it.hold("pod-b/n9", applied="uid-1/pod-b/n9/9", released="uid-1/pod-b/n9")
+    it.assign(3, "a")
+    it.start()
+    assert it.streams == 0
+    it.confirm()
+    assert it.annotation("applied") == f"uid-1/{INC}/9", "or the operator would give it epoch 3 for ever"
+    it.assign(10, "a")
+    it.confirm()
+    assert (it.streams, it.annotation("applied")) == (1, f"uid-1/{INC}/10")
+
+
 def test_nothing_is_acknowledged_of_an_epoch_whose_content_became_another(world):
     it = active(world, "a")
     it.assign(1, "b")
