@@ -33,15 +33,30 @@ def placeable(asked: Demand, fleet: Collection[Traits]) -> Demand:
     return Demand({need: weight for need, weight in asked.items() if any(need <= kind for kind in kinds)})
 
 
-def enough(asked: Demand, fleet: Collection[Traits]) -> bool:
-    """Whether the fleet has places for all of them, and for those that not everybody can take.
+class Slack:
+    """The places of a fleet beyond what is asked of it: altogether, and for those that not everybody can take.
 
     Each requirement is looked at by itself: necessary, and for fleets of a few kinds of workers also sufficient.
     """
-    return sum(each.max_streams for each in fleet) >= sum(asked.values()) and all(
-        sum(each.max_streams for each in fleet if need <= each.capabilities) >= weight
-        for need, weight in asked.items()
-    )
+
+    def __init__(self, asked: Demand, fleet: Collection[Traits]) -> None:
+        self._total = sum(each.max_streams for each in fleet) - sum(asked.values())
+        self._by_need = {
+            need: sum(each.max_streams for each in fleet if need <= each.capabilities) - weight
+            for need, weight in asked.items()
+        }
+
+    def spare(self, worker: Traits) -> bool:
+        """Whether the fleet has places enough without it; if so, it is counted no longer."""
+        places = worker.max_streams
+        without = {
+            need: slack - places if need <= worker.capabilities else slack for need, slack in self._by_need.items()
+        }
+        if self._total < places or any(slack < 0 for slack in without.values()):
+            return False
+        self._total -= places
+        self._by_need = without
+        return True
 
 
 def needed(asked: Demand, traits: Callable[[int], Traits], scaling: Scaling, others: Collection[Traits] = ()) -> int:

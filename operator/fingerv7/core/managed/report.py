@@ -103,10 +103,13 @@ def _under_way(crew: Crew, plan: Plan, in_service: int) -> tuple[Reason, str]:
         return Reason.ROLLING_OUT, f"{_count(plan.rollout.outdated, 'pod')} to be replaced{doing}"
     if plan.leaving:
         return Reason.SCALING_DOWN, f"{_count(plan.leaving, 'worker')} drained and removed"
-    if in_service < plan.desired or len(plan.members) < plan.desired:
-        waiting = [m.name for m in plan.members if not m.in_service]
+    drained = [m.name for m in plan.members if m.worker.drain and not m.in_service]
+    if in_service + len(drained) < plan.desired:
+        waiting = [m.name for m in plan.members if not m.in_service and not m.worker.drain]
         sentence = f"waiting for {_names(waiting)}" if waiting else "workers are being made"
         return Reason.STARTING, sentence
+    if drained:
+        return Reason.AS_WANTED, f"{_names(drained)} drained by its spec.drain"
     if crew.wanted and crew.wanted.scaling:
         scaling = crew.wanted.scaling
         return Reason.AS_WANTED, f"autoscaling between {scaling.least} and {scaling.most}"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from fingerv7.api.conditions import WorkersReady as Reason
 from fingerv7.contract import DRAIN_FOR_SCALE_DOWN
 from fingerv7.core.managed import scale
-from fingerv7.core.managed.autoscale import Demand, History, enough, needed, placeable
+from fingerv7.core.managed.autoscale import Demand, History, Slack, needed, placeable
 from fingerv7.core.managed.lives import Attempts, is_stuck, trouble, was_well
 from fingerv7.core.managed.model import (
     ChangeWorker,
@@ -102,6 +102,7 @@ def decide(crew: Crew, memory: Memory) -> Plan:
     desired = _desired(wanted, staying, crew, memory)
     steps: list[Step] = []
     back: list[Member] = []
+    chosen: list[Member] = []
     places = scale.Missing((), ())
     held_back = False
     # Who is deleted by somebody keeps its place until it is gone: then it is made anew.
@@ -110,21 +111,24 @@ def decide(crew: Crew, memory: Memory) -> Plan:
     if crew.paused:
         held_back = len(present) != desired
     elif excess > 0:
-        chosen = _spared(present, excess, wanted, crew)
-        steps += [Mark(m.worker, DRAIN_FOR_SCALE_DOWN) for m in chosen if not m.worker.deleting]
-        staying = [m for m in staying if m not in chosen]
+        chosen = [m for m in _spared(present, excess, wanted, crew) if not m.worker.deleting]
+        steps += [Mark(m.worker, DRAIN_FOR_SCALE_DOWN) for m in chosen]
+        out = {m.name for m in chosen}
+        staying = [m for m in staying if m.name not in out]
     else:
         back = _called_back(members, desired - len(present) - _blocked(present, crew, desired))
         steps += [Mark(m.worker, "") for m in back]
         present += back
         places = scale.missing({m.ordinal for m in present}, crew.taken, desired)
-        leaving = {m.ordinal for m in members if m.leaving}
+        on_the_way = {m.ordinal for m in members if m.leaving}
         steps += [
             CreateWorker(name, wanted.traits(name))
             for ordinal in places.free
-            if ordinal not in leaving and (name := worker_name(crew.pool, ordinal))
+            if ordinal not in on_the_way and (name := worker_name(crew.pool, ordinal))
         ]
-    steps += [step for m in members if m.leaving and m not in back and (step := _leave(m, crew.wall_s))]
+    called_back = {m.name for m in back}
+    leaving = [m for m in members if m.leaving and m.name not in called_back]
+    steps += [step for m in leaving if (step := _leave(m, crew.wall_s))]
     rollout = roll(staying, wanted, paused=crew.paused, wall_s=crew.wall_s)
     steps += rollout.steps
     removed = {step.pod.uid for step in steps if isinstance(step, RemovePod)}
@@ -137,7 +141,7 @@ def decide(crew: Crew, memory: Memory) -> Plan:
         min_available=max(0, desired - 1),
         problems=_problems(crew, staying, places.taken, wanted, memory),
         rollout=rollout,
-        leaving=sum(1 for m in members if m.leaving),
+        leaving=len(leaving) + len(chosen),
         held_back=held_back,
         members=members,
     )
@@ -181,13 +185,9 @@ def _spared(present: Collection[Member], count: int, wanted: Wanted, crew: Crew)
     """Who goes. A fleet that scales itself keeps who can take what others cannot."""
     if wanted.scaling is None or crew.demand is None:
         return scale.spared(present, count)
-    fleet = {m.name: wanted.traits(m.name) for m in present}
-    asked = placeable(crew.demand, [*fleet.values(), *crew.others])
-    if not enough(asked, [*fleet.values(), *crew.others]):
-        return []
-    return scale.spared(
-        present, count, enough=lambda members: enough(asked, [*(fleet[m.name] for m in members), *crew.others])
-    )
+    fleet = [*(wanted.traits(m.name) for m in present), *crew.others]
+    slack = Slack(placeable(crew.demand, fleet), fleet)
+    return scale.spared(present, count, lambda m: slack.spare(wanted.traits(m.name)))
 
 
 def _blocked(present: Collection[Member], crew: Crew, desired: int) -> int:

@@ -41,17 +41,14 @@ def least_useful_first(members: Collection[Member]) -> list[Member]:
 
 
 def spared(
-    members: Collection[Member], count: int, *, enough: Callable[[Collection[Member]], bool] = lambda _: True
+    members: Collection[Member], count: int, may_go: Callable[[Member], bool] = lambda _: True
 ) -> list[Member]:
-    """At most `count` members to do without, so that the others are `enough`."""
-    staying = {member.name: member for member in members}
+    """At most `count` members to do without; `may_go` is asked once for each and counts on those that may."""
     chosen: list[Member] = []
     for member in least_useful_first(members):
         if len(chosen) >= count:
             break
-        without = [each for name, each in staying.items() if name != member.name]
-        if enough(without):
-            del staying[member.name]
+        if may_go(member):
             chosen.append(member)
     return chosen
 

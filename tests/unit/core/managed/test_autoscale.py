@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fingerv7.core.managed.autoscale import Demand, History, demand, enough, needed, placeable
+from fingerv7.core.managed.autoscale import Demand, History, Slack, demand, needed, placeable
 from fingerv7.core.managed.model import Scaling, Traits
 from fingerv7.core.model import Stream
 
@@ -49,11 +49,13 @@ def test_demand_is_the_weight_of_what_somebody_may_have():
     assert demand(catalog, {"c"}) == {ANY: 3, ONLY_VPN: 1}
 
 
-def test_a_fleet_without_its_only_special_worker_is_not_enough():
-    asked = Demand({ANY: 10, ONLY_VPN: 5})
-    assert enough(asked, [Traits(10, BASE), Traits(5, VPN)])
-    assert not enough(asked, [Traits(50, BASE)])
-    assert not enough(asked, [Traits(5, VPN), Traits(5, BASE)])
+def test_nobody_is_spared_whose_places_are_needed():
+    slack = Slack(Demand({ANY: 10, ONLY_VPN: 5}), [Traits(10, BASE), Traits(5, VPN), Traits(4, BASE), Traits(5, VPN)])
+    assert not slack.spare(Traits(10, BASE))
+    assert slack.spare(Traits(5, VPN))
+    assert not slack.spare(Traits(5, VPN)), "it is the last that can do it"
+    assert slack.spare(Traits(4, BASE))
+    assert not slack.spare(Traits(4, BASE))
 
 
 def test_it_grows_at_once_and_shrinks_to_the_most_of_the_window():

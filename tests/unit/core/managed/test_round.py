@@ -221,6 +221,13 @@ def test_it_keeps_the_worker_that_can_do_what_others_cannot():
     ("members", "want", "changes", "reason", "words"),
     [
         (three(), wanted(), {}, "AsWanted", "3 of 3 workers in service"),
+        (
+            [*three()[:2], member(3, alive=False, drain=True)],
+            wanted(),
+            {},
+            "AsWanted",
+            "2 of 3 workers in service; radio-003 drained by its spec.drain",
+        ),
         ([], wanted(), {}, "Starting", "workers are being made"),
         ([*three()[:2], member(3, alive=False)], wanted(), {}, "Starting", "waiting for radio-003"),
         (three(streams=1), wanted(replicas=2), {}, "ScalingDown", "1 worker drained"),
