@@ -315,6 +315,15 @@ def test_other_programs_lead_and_follow_as_ever(fleet: tuple[Pod, Pod]):
     pod.api.delete(leases("own-fleet", "their-election"))
 
 
+def test_a_pod_whose_account_happens_to_have_its_name_is_no_worker(
+    admin: Api, worker: Pod, make_pod: Callable[..., Pod]
+):
+    pod = make_pod("backup")
+    made = pod.api.create(leases(NAMESPACE), lease("backups", holder="backup_1", pool=""))
+    put(pod, with_metadata(made, labels={"team": "x"}))
+    pod.api.delete(leases(NAMESPACE, "backups"))
+
+
 def test_tokens_without_a_pod_are_not_bound(admin: Api, bare_cluster: Cluster, worker: Pod, own: Object):
     path = core(NAMESPACE, "serviceaccounts", worker.name) + "/token"
     token = admin.create(path, {"spec": {"expirationSeconds": 3600}})["status"]["token"]
