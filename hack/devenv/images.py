@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ _SOURCES = {
     ),
     "reference-worker": ("requirements/operator.txt", "operator/fingerv7", "examples/reference_worker"),
 }
+_KEPT_S = 3600.0
 _SUFFIXES = (".py", ".sql", ".txt")
 
 
@@ -71,10 +73,16 @@ def build_images(around: Surroundings, progress: Progress, root: Path = _ROOT) -
                 half = image.archive.with_suffix(".half")
                 half.unlink(missing_ok=True)
                 builder.build(root, target, image.name, half, progress)
-                for older in cache.glob(f"{target}-*.tar"):
-                    older.unlink()
+                _remove_old(cache, target)
                 half.replace(image.archive)
     return images
+
+
+def _remove_old(cache: Path, target: str) -> None:
+    # Somebody with other sources may be about to load what he has just built.
+    for archive in cache.glob(f"{target}-*.tar"):
+        if time.time() - archive.stat().st_mtime > _KEPT_S:
+            archive.unlink()
 
 
 def content_key(root: Path, target: str, base: str) -> str:

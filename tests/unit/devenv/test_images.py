@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tarfile
 from io import BytesIO
 from pathlib import Path
@@ -74,6 +75,7 @@ def test_a_change_builds_only_the_images_that_have_it_and_the_old_archive_goes(
 ) -> None:
     before = build_images(around(tmp_path), no_progress, sources)
     builder.built.clear()
+    os.utime(before["worker-sidecar"].archive, (0, 0))
     (sources / "worker-sidecar/fingerv7_sidecar/main.py").write_text("changed")
     after = build_images(around(tmp_path), no_progress, sources)
     assert builder.built == ["worker-sidecar"]
