@@ -272,8 +272,6 @@ class WorkersReady(StrEnum):
     """Neither `spec.workers.sidecar.image` nor the operator's FINGERV7_SIDECAR_IMAGE names one."""
     TEMPLATE_INVALID = "TemplateInvalid"
     """No pod can be built from the template."""
-    CONTAINER_MISSING = "ContainerMissing"
-    """The template has no container of the name in `spec.workers.container`."""
     NAME_TAKEN = "NameTaken"
     """An object that is not the operator's has the name of a worker, or of something that it needs."""
     OPERATOR_FORBIDDEN = "OperatorForbidden"

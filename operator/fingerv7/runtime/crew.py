@@ -36,6 +36,7 @@ from fingerv7.core.managed.round import Crew, Memory, Plan, decide
 from fingerv7.core.model import Worker
 from fingerv7.runtime.crew_writer import CrewWriter, Recipe
 from fingerv7.runtime.fleet import PoolKey
+from fingerv7.runtime.mounts import Mounts
 from fingerv7.runtime.office import AT_ONCE, Office
 from fingerv7.runtime.pod_watch import PodWatch
 from fingerv7.runtime.pool_loop import PoolLoop
@@ -69,6 +70,7 @@ class CrewLoop:
         self._clock = office.clocks.monotonic
         self._lane = Lane(office.api, reads=READS, writes=WRITES, clock=self._clock)
         self._writer = CrewWriter(replace(office, api=self._lane), pods, key=key, pool_uid=loop.pool.metadata.uid)
+        self._mounts = Mounts(self._lane, key[0], self._clock)
         self._memory = Memory()
         self._wake = asyncio.Event()
         self._looked_at_s = self._clock()
@@ -136,6 +138,7 @@ class CrewLoop:
         await self._tell(pool, report(crew, plan))
         done = await self._carry_out(plan)
         await self._keep_budget(plan.min_available)
+        await self._mounts.look(crew.members, crew.wall_s)
         if crew.deleting and plan.finished:
             self.finished.set()
         calm = not plan.steps and not plan.rollout.under_way and not plan.leaving and not plan.problems
@@ -182,6 +185,7 @@ class CrewLoop:
             taken=self._taken(wanted, len(members)),
             others=others,
             refused=dict(self._writer.refused),
+            lacking=dict(self._mounts.lacking),
             blocked=self._blocked,
             paused=pool.spec.paused,
             deleting=pool.metadata.deletion_timestamp is not None,

@@ -111,6 +111,28 @@ def test_one_worker_without_its_secret_and_one_whose_pod_was_evicted(start_crew:
     crew.wait(lambda: crew.uids().get("radio-003", uid) != uid, "the evicted pod is made again")
 
 
+def test_a_secret_that_a_volume_needs_and_no_container_tells_of(start_crew: StartCrew) -> None:
+    volumes = [{"name": "vpn", "secret": {"secretName": "vpn-$(FINGERWORKER_NAME)"}}]
+    crew = start_crew(hollow=True, replicas=2, template=template(volumes=volumes))
+    crew.node.waiting["radio-002"] = {"reason": "ContainerCreating"}
+    await_pods(crew, "radio-001", "radio-002")
+    crew.await_condition(
+        "SecretMissing", "radio-002: its volume vpn needs Secret vpn-radio-002, which does not exist"
+    )
+    crew.wait(lambda: crew.events("SecretMissing"), "an Event tells it")
+
+
+def test_a_fleet_that_is_as_large_as_its_streams_need(start_crew: StartCrew) -> None:
+    auto = {"minReplicas": 1, "maxReplicas": 6, "targetLoadPercent": 80, "stabilizationWindow": "3s"}
+    crew = start_crew(hollow=True, rows=100, autoscaling=auto)
+    # 30 places each, of which 24 are meant to be taken.
+    crew.wait(lambda: len(crew.names()) == 5, "five workers for a hundred streams")
+    crew.wait(lambda: crew.status().get("desiredReplicas") == 5, "the status says so")
+    crew.fleet.table.set_active(sorted(crew.fleet.table.active_ids())[:80], active=False)
+    crew.wait(lambda: len(crew.names()) == 1, "one for twenty")
+    crew.wait(lambda: list(crew.pods()) == crew.names(), "and one pod")
+
+
 def test_an_operator_without_the_rights(start_crew: StartCrew) -> None:
     def withdraw(fleet: Fleet) -> None:
         path = rbac(fleet.namespace, "roles", "fingerv7-operator")

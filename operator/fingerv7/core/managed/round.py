@@ -49,6 +49,8 @@ class Crew:
     """None while the source was never read."""
     refused: Mapping[str, Problem] = field(default_factory=dict)
     """What became of the last attempt to make a worker's objects, where that was nothing."""
+    lacking: Mapping[str, Problem] = field(default_factory=dict)
+    """By pod UID, what a pod lacks that does not say so itself."""
     blocked: Problem | None = None
     """Why no pod can be made at all."""
     paused: bool = False
@@ -260,6 +262,8 @@ def _problems(
     for m in staying:
         problem = crew.refused.get(m.name) if m.pod is None else None
         left_s = memory.attempts.left_s(m.name, crew.now)
+        if m.pod and not m.pod.ready:
+            problem = crew.lacking.get(m.pod.uid)
         problem = problem or trouble(m, wall_s=crew.wall_s, progress_s=wanted.progress_s, left_s=left_s)
         if problem:
             found.append(problem)

@@ -283,6 +283,16 @@ def test_the_trouble_that_most_workers_have_comes_first_and_each_is_told():
     assert [str(reason) for reason, _ in shown.troubles] == ["ImagePullFailed", "SecretMissing"]
 
 
+def test_what_a_pod_lacks_without_saying_so():
+    silent = member(2, pod=a_pod(2, ready=False, phase="Pending"), alive=False)
+    lacks = {"pod-radio-002": Problem("SecretMissing", "its volume vpn needs Secret vpn-002", "radio-002")}
+    shown = report(*look([member(1), silent, member(3)], lacking=lacks))
+    assert shown.condition.reason == "SecretMissing"
+    assert "radio-002: its volume vpn needs Secret vpn-002" in shown.condition.message
+    well = report(*look([member(1), member(2), member(3)], lacking=lacks))
+    assert well.condition.reason == "AsWanted"
+
+
 def test_counts():
     members = [member(1), member(2, pod=a_pod(2, revision=OLD)), member(3, pod=None)]
     assert report(*look(members)).fields == {
