@@ -128,6 +128,8 @@ def _up(options: argparse.Namespace, around: Surroundings) -> int:
     home.settled()
     print(f"{options.name} is up: Kubernetes {_version(cluster)} at {cluster.server}")
     print(_usage(options.name, path))
+    if options.postgres and reach is not None:
+        print(f"  From pods, PostgreSQL is at {reach.address}, on the same port and with the same certificate.")
     return 0
 
 

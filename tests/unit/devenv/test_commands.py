@@ -60,6 +60,8 @@ def test_postgres_throws_its_clients_out_when_it_is_stopped() -> None:
 def test_postgres_speaks_tls_on_the_loopback_or_only_through_its_socket() -> None:
     with_port = server_command(BINARIES, FOLDER / "data", CERTIFICATE, 5433).argv
     assert {"listen_addresses=127.0.0.1", "port=5433", "ssl=on", "unix_socket_directories="} <= set(with_port)
+    for_pods = server_command(BINARIES, FOLDER / "data", CERTIFICATE, 5433, ("127.0.0.1", "10.213.7.1")).argv
+    assert "listen_addresses=127.0.0.1,10.213.7.1" in for_pods
     behind_front = server_command(BINARIES, FOLDER / "data", CERTIFICATE, None).argv
     assert {"listen_addresses=", "unix_socket_directories=."} <= set(behind_front)
     assert "ssl=on" not in behind_front
