@@ -50,7 +50,7 @@ class SimKube:
         if params and "resourceVersion" in params:
             at = self._link.deaf.get(name) or self._link.stalled_at or self._link.server.loop.now
             return await self._ask(lambda: self._store.get_as_of(plural, name, at), timeout_s)
-        return await self._ask(lambda: self._store.get(plural, name), timeout_s)
+        return await self._ask(lambda: self._read(plural, name), timeout_s)
 
     async def list(self, path: str, *, params: Params | None = None, chunk: int = 500) -> tuple[list[Json], str]:
         plural, _, _ = parse_path(path)
@@ -88,6 +88,12 @@ class SimKube:
         return _Events(self, plural, label, int(resource_version), timeout_s)
 
     # --- requests -----------------------------------------------------------------------------------------
+
+    def _read(self, plural: str, name: str) -> Json:
+        found = self._store.get(plural, name)
+        if happens := self._link.server.on_read.get(f"{plural}/{name}"):
+            happens(self._link)
+        return found
 
     async def _ask(self, work: Callable[[], Any], timeout_s: float | None) -> Any:
         return await self._insist(work, write=False, timeout_s=timeout_s)

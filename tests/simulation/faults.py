@@ -343,6 +343,59 @@ def _back_at_t(world: World, rng: random.Random) -> Script:
     leader.link.slow_writes_s = 0.0
 
 
+@_kind("back between read and revoke", 3)
+def _back_before_the_revoke(world: World, rng: random.Random) -> Script:
+    """A silent worker is heard again just after the leader has read its Lease for the last time before the revoke.
+
+    It reads its FingerWorker before the revoke is stored and takes up what it had. Then its watch stands still, and
+    the leader's shows nothing of it: only another read can tell that it is back.
+    """
+    pod, leader, server, t_s = _pod(world, rng), world.leader, world.server, world.scale.takeover_s
+    link, lease, target = pod.link, f"leases/{pod.name}", f"fingerworkers/{pod.name}"
+    if not link or not leader or lease in server.on_read:
+        return
+
+    def back(reader: Link) -> None:
+        renewed = server.store.past["leases", pod.name][-1][0]
+        if reader is not leader.link or world.loop.now - renewed < t_s / leader.clock.rate:
+            return
+        del server.on_read[lease]
+        world.counts["back between read and revoke"] += 1
+        reader.deaf[pod.name] = world.loop.now
+        server.slow_targets[target] = 0.2 * t_s, 0.4 * t_s
+        link.heal()
+        link.stall()
+
+    server.on_read[lease] = back
+    link.up_blocked = link.down_blocked = True
+    yield t_s * rng.uniform(1.6, 2.4)
+    server.on_read.pop(lease, None)
+    server.slow_targets.pop(target, None)
+    link.heal()
+    if leader.link:
+        leader.link.deaf.pop(pod.name, None)
+
+
+@_kind("silent for the whole of D and K", 3)
+def _silent_to_the_end(world: World, rng: random.Random) -> Script:
+    """Cut off just after a renewal, with a worker that does not stop before it is killed at the end of K."""
+    pod = _pod(world, rng)
+    link, worker = pod.link, pod.worker
+    renewals = world.server.store.past.get(("leases", pod.name), [])
+    if not link or not worker:
+        return
+    known, patience_s = len(renewals), world.timing.fence_after_ms / 1000
+    while len(renewals) == known and patience_s > 0:
+        patience_s -= 0.02
+        yield 0.02
+    yield 0.06  # until its answer has arrived
+    link.up_blocked = worker.hung = True
+    yield world.t_s * rng.uniform(1.1, 1.4)
+    link.heal()
+    worker.hung = False
+    worker.look_soon()
+
+
 @_kind("renewals of one worker lost", 3)
 def _renewals_lost(world: World, rng: random.Random) -> Script:
     """The leader's watch of Leases loses one worker's, and the cache behind it as well."""

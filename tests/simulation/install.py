@@ -13,7 +13,7 @@ import orjson
 
 from fingerv7.adapters.postgres import source
 from fingerv7.core import takeover
-from fingerv7.runtime import fleet, main, pool_loop
+from fingerv7.runtime import fleet, main
 from fingerv7.runtime.publisher import Publisher
 from fingerv7_sidecar import api as sidecar_api
 
@@ -49,8 +49,6 @@ class Hooks:
             (takeover, "BACKOFF_FIRST_S"),
         ):
             self.put(module, name, getattr(module, name) * share)
-        # A round that nothing asked for finds nothing to do; without them, what has to wake the loop has to do so.
-        self.put(pool_loop, "RESYNC_S", world.scale.takeover_s / 4)
         for name in ("worker_from_json", "lease_from_json"):
             self.put(fleet, name, _once(getattr(fleet, name)))
         self.put(sidecar_api, "json", orjson)

@@ -55,6 +55,8 @@ class Server:
         self.counts: Counter[str] = Counter()
         self.slow_targets: dict[str, tuple[float, float]] = {}
         """What takes long to write, say for an admission webhook, and how much longer."""
+        self.on_read: dict[str, Callable[[Link], None]] = {}
+        """What happens just after an operator has read this (plural and name) directly."""
         self.store.on_commit.append(self._tell)
 
     def latency(self) -> float:

