@@ -125,7 +125,9 @@ class CrewLoop:
         self._cook(pool)
         if not self._pods.synced:
             self._report_blindness(pool)
-            return BUSY_S
+            # A pool that is to go needs no pods: without their FingerWorkers the garbage collector takes them.
+            if not (self._is_forbidden and pool.metadata.deletion_timestamp):
+                return BUSY_S
         began = self._clock()
         crew = self._gather(pool)
         is_large = len(crew.members) > LARGE
@@ -270,9 +272,13 @@ class CrewLoop:
 
     # --- telling ------------------------------------------------------------------------------------------
 
+    @property
+    def _is_forbidden(self) -> bool:
+        return self._pods.error.startswith("403")
+
     def _report_blindness(self, pool: StreamPool) -> None:
         """Pods cannot be seen yet, or may not be."""
-        if self._pods.error.startswith("403") and pool.spec.workers:
+        if self._is_forbidden and pool.spec.workers:
             problem = Problem(Reason.OPERATOR_FORBIDDEN, f"the operator cannot watch pods: {self._pods.error}")
             crew = replace(self._gather(pool), blocked=problem)
             desired = crew.wanted.replicas if crew.wanted else 0
