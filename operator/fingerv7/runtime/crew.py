@@ -34,7 +34,7 @@ from fingerv7.core.managed.report import HARMLESS, NOTHING, Report, report
 from fingerv7.core.managed.rollout import Rollout
 from fingerv7.core.managed.round import Crew, Memory, Plan, decide
 from fingerv7.core.model import Worker
-from fingerv7.runtime.crew_writer import CrewWriter, Recipe
+from fingerv7.runtime.crew_writer import CrewWriter, Recipe, name_of
 from fingerv7.runtime.fleet import PoolKey
 from fingerv7.runtime.mounts import Mounts
 from fingerv7.runtime.office import AT_ONCE, Office
@@ -56,6 +56,7 @@ LARGE = 300
 BUDGET_S = 60.0
 """How often it is looked at without need."""
 RETELL_S = 60.0
+RETRY_S = 1.0
 ERROR_PAUSE_S = 5.0
 
 
@@ -76,6 +77,8 @@ class CrewLoop:
         self._looked_at_s = self._clock()
         self._decided_s = 0.0
         """How long the last decision took."""
+        self._put_off: dict[str, float] = {}
+        """By worker, until when."""
         self._recipe: Recipe | None = None
         self._blocked: Problem | None = None
         self._cooked_for: object = None
@@ -251,10 +254,15 @@ class CrewLoop:
     # --- doing --------------------------------------------------------------------------------------------
 
     async def _carry_out(self, plan: Plan) -> bool:
-        """A portion of the steps at once; whether any was done."""
-        steps = _in_order(plan.steps)[:AT_ONCE]
+        """A portion of the steps at once; whether any was done. What failed leaves its place to others for now."""
+        now = self._clock()
+        self._put_off = {name: at for name, at in self._put_off.items() if at > now}
+        steps = [step for step in _in_order(plan.steps) if name_of(step) not in self._put_off][:AT_ONCE]
         carry_out = self._writer.carry_out
         done = await asyncio.gather(*(carry_out(step, self._recipe, self._memory.attempts) for step in steps))
+        for step, was_done in zip(steps, done, strict=True):
+            if not was_done:
+                self._put_off[name_of(step)] = now + RETRY_S
         return any(done)
 
     async def _keep_budget(self, min_available: int | None) -> None:

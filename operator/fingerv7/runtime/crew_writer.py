@@ -99,15 +99,15 @@ class CrewWriter:
         except (_LaterError, Conflict, NotFound):
             pass  # a later round sees what is there then
         except Forbidden as error:
-            name = _name_of(step)
+            name = name_of(step)
             self.refused[name] = Problem(Reason.OPERATOR_FORBIDDEN, error.message, name)
         except KubeError as error:
-            log.warning("%s of %s: %s", type(step).__name__, _name_of(step), error)
+            log.warning("%s of %s: %s", type(step).__name__, name_of(step), error)
         except Exception:
             # One object that cannot be handled must not keep the others from it.
-            log.exception("%s of %s", type(step).__name__, _name_of(step))
+            log.exception("%s of %s", type(step).__name__, name_of(step))
         else:
-            self.refused.pop(_name_of(step), None)
+            self.refused.pop(name_of(step), None)
             return True
         return False
 
@@ -143,7 +143,7 @@ class CrewWriter:
     async def _do(self, step: Step, recipe: Recipe | None, attempts: Attempts) -> None:
         match step:
             case CreateWorker():
-                await self._create_worker(step)
+                await self._create_worker(step, attempts)
             case ChangeWorker(worker, traits):
                 spec = {"location": None, **objects.trait_fields(traits)}
                 await self._patch_worker(worker, {"spec": spec})
@@ -158,14 +158,16 @@ class CrewWriter:
             case RemovePod():
                 await self._remove_pod(step)
 
-    async def _create_worker(self, step: CreateWorker) -> None:
+    async def _create_worker(self, step: CreateWorker, attempts: Attempts) -> None:
         body = objects.finger_worker(step.name, step.traits, pool=self._pool, pool_uid=self._pool_uid)
         try:
             raw = await self._api.create(FINGERWORKERS.path(self._namespace), body)
         except Conflict:
             raw = await self._api.get(FINGERWORKERS.path(self._namespace, step.name))
         except (Forbidden, Invalid) as error:
+            attempts.made(step.name, self._clock())
             raise _RefusedError(_refusal(error, step.name)) from None
+        attempts.forget(step.name)
         self._fleet.put_worker(raw)
         log.info("created", extra={"worker": step.name, "reason": f"spec.workers of pool {self._pool}"})
 
@@ -278,7 +280,8 @@ def _at(stored: Json) -> Json:
     return {"resourceVersion": stored["metadata"]["resourceVersion"]}
 
 
-def _name_of(step: Step) -> str:
+def name_of(step: Step) -> str:
+    """Of the worker that it is about."""
     match step:
         case CreateWorker(name):
             return name

@@ -19,7 +19,7 @@ from fingerv7.adapters.kube.lane import Lane
 from fingerv7.adapters.postgres.source import SourceState
 from fingerv7.api.streampool import Registration, StreamPool
 from fingerv7.core.catalog import Snapshot
-from fingerv7.core.managed.report import NOTHING, Report
+from fingerv7.core.managed.report import Report, as_stored
 from fingerv7.core.model import Stream
 from fingerv7.core.planner.model import BALANCING
 from fingerv7.core.rounds import Decision, Memory, World, decide, held_catalog
@@ -98,7 +98,7 @@ class PoolLoop:
         """FingerWorker UID → the epoch whose acknowledgement was told last."""
         self.served: tuple[Mapping[str, Stream], frozenset[str]] | None = None
         """What the last round wanted to be processed, and ids that nobody may have; None while that is unknown."""
-        self.fleet_report: Report = NOTHING
+        self.fleet_report: Report = as_stored(pool.status)
         """What is to be shown of the workers that the pool manages: written by the crew, whenever it likes."""
         self.finished = asyncio.Event()
         """Set when the pool is being deleted and nothing is held any more."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from fingerv7.api.conditions import PoolCondition
 from fingerv7.api.conditions import WorkersReady as Reason
+from fingerv7.api.streampool import StreamPoolStatus
 from fingerv7.core.managed.model import Problem
 from fingerv7.core.managed.objects import selector
 from fingerv7.core.managed.round import Crew, Plan
@@ -31,9 +32,19 @@ class Report:
     """Every reason that something is wrong, with its sentence: an Event each."""
 
 
-NOTHING = Report(
-    None, dict.fromkeys(("replicas", "readyReplicas", "updatedReplicas", "desiredReplicas", "selector")), ()
-)
+FIELDS = ("replicas", "readyReplicas", "updatedReplicas", "desiredReplicas", "selector")
+NOTHING = Report(None, dict.fromkeys(FIELDS), ())
+
+
+def as_stored(status: StreamPoolStatus) -> Report:
+    """What is shown already: a new leader leaves it there until it knows better."""
+    stored = status.dump()
+    conditions = [
+        Condition(each.type, each.status == "True", each.reason, each.message)
+        for each in status.conditions
+        if each.type == PoolCondition.WORKERS_READY
+    ]
+    return Report(conditions[0] if conditions else None, {key: stored.get(key) for key in FIELDS}, ())
 
 
 def report(crew: Crew, plan: Plan) -> Report:

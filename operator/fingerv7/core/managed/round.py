@@ -99,7 +99,7 @@ def decide(crew: Crew, memory: Memory) -> Plan:
     if wanted.revision != memory.revision:
         memory.revision = wanted.revision
         memory.attempts.forget_all()
-    memory.attempts.keep(frozenset(m.name for m in members))
+    memory.attempts.keep(frozenset(m.name for m in members) | crew.refused.keys())
     staying = [m for m in members if not m.leaving]
     desired = _desired(wanted, staying, crew, memory)
     steps: list[Step] = []
@@ -126,7 +126,7 @@ def decide(crew: Crew, memory: Memory) -> Plan:
         steps += [
             CreateWorker(name, wanted.traits(name))
             for ordinal in places.free
-            if ordinal not in on_the_way and (name := worker_name(crew.pool, ordinal))
+            if ordinal not in on_the_way and memory.attempts.is_due(name := worker_name(crew.pool, ordinal), crew.now)
         ]
     called_back = {m.name for m in back}
     leaving = [m for m in members if m.leaving and m.name not in called_back]

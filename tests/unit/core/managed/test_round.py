@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fingerv7.api.streampool import StreamPoolStatus
 from fingerv7.contract import Acknowledgement
 from fingerv7.core.managed.autoscale import Demand
 from fingerv7.core.managed.model import (
@@ -25,9 +26,10 @@ from fingerv7.core.managed.model import (
     Traits,
     ordinal_of,
 )
-from fingerv7.core.managed.report import report
+from fingerv7.core.managed.report import NOTHING, as_stored, report
 from fingerv7.core.managed.round import Crew, Memory, decide
 from fingerv7.core.model import Assignment, Grant, Lease, Stream, Token, Worker
+from fingerv7.core.status import dated
 
 from .small_fleet import NOW, OLD, PLAIN, a_pod, member, wanted
 
@@ -281,6 +283,23 @@ def test_the_trouble_that_most_workers_have_comes_first_and_each_is_told():
     assert "radio-002, radio-003, radio-004 and 1 more: container fingerv7" in shown.condition.message
     assert shown.condition.message.endswith("; also SecretMissing")
     assert [str(reason) for reason, _ in shown.troubles] == ["ImagePullFailed", "SecretMissing"]
+
+
+def test_a_new_leader_shows_what_is_there_until_it_knows_better():
+    shown = report(*look([member(1), member(2, pod=None), member(3)]))
+    (condition,) = dated([shown.condition], [], generation=3, now="2026-01-02T03:04:05Z")
+    status = StreamPoolStatus.parse({"conditions": [condition], **shown.fields})
+    assert as_stored(status) == replace(shown, troubles=())
+    assert as_stored(StreamPoolStatus()) == NOTHING
+
+
+def test_a_worker_that_was_refused_is_tried_again_after_a_back_off():
+    memory = Memory()
+    look([member(1), member(3)], memory=memory)
+    memory.attempts.made("radio-002", 1000.0)
+    refused = {"radio-002": Problem("QuotaExceeded", "exceeded quota", "radio-002")}
+    assert steps([member(1), member(3)], memory=memory, refused=refused, now=1009.0) == []
+    assert steps([member(1), member(3)], memory=memory, refused=refused, now=1010.0) == ["create radio-002"]
 
 
 def test_what_a_pod_lacks_without_saying_so():
