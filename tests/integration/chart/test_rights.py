@@ -189,6 +189,25 @@ def test_managed_workers_cost_these_rights_more(
             assert more - used(proxy.requests) <= ONLY_AFTER_A_CRASH | ONLY_TO_GRANT_IT
 
 
+def test_several_namespaces_are_watched_with_one_watch(
+    helm: Helm, bare_cluster: Cluster, postgres: Postgres, tmp_path: Path, namespaces: None
+):
+    fleet = Fleet(bare_cluster, postgres, rows=10, folder=tmp_path)
+    with fleet, ApiProxy(bare_cluster.server, bare_cluster.ca_file) as proxy:
+        served = [fleet.namespace, SERVED]
+        with installed(helm, bare_cluster, {"watchNamespaces": served}) as account:
+            own = tmp_path / "account.kubeconfig"
+            own.write_text(kubeconfig_of(bare_cluster, account))
+            kubeconfig = proxy.kubeconfig(own, tmp_path / "proxied.kubeconfig")
+            start_worker(fleet, "fingerv7-001")
+            start_operator(fleet, "operator-a", kubeconfig, ",".join(served))
+            fleet.wait_all_running(SOON_S)
+            assert [each.path for each in proxy.requests if each.status in (401, 403)] == []
+            watch = ("fingerv7.io", "fingerworkers", "watch")
+            assert can(bare_cluster, account, OTHER, watch), "elsewhere it may look, and"
+            assert not can(bare_cluster, account, OTHER, ("fingerv7.io", "fingerworkers", "patch"))
+
+
 def budgets(fleet: Fleet) -> list[Object]:
     return fleet.api.items(f"/apis/policy/v1/namespaces/{fleet.namespace}/poddisruptionbudgets")
 

@@ -73,7 +73,13 @@ def with_namespaces(bare_cluster: Cluster) -> Iterator[Cluster]:
     objects: list[Object] = [POD_MONITOR]
     for name, labels in (("ops", restricted), ("radio", {}), ("tv", {})):
         objects.append({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
-    for name in ("fingerv7", "operator", "made-by-somebody-else", "default"):  # pods are refused without theirs
+    for name in (
+        "fingerv7",
+        "fingerv7-test",
+        "operator",
+        "made-by-somebody-else",
+        "default",
+    ):  # pods are refused without theirs
         account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": "ops"}}
         objects.append(account)
     bare_cluster.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(objects))
