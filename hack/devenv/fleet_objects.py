@@ -102,20 +102,20 @@ def role_binding(name: str, namespace: str) -> Object:
 
 
 def operator_rules() -> list[Object]:
+    """What the chart gives it in a namespace that it serves; a unit test compares. Enough for its election too."""
     return [
-        _rule("fingerv7.io", ["streampools", "fingerworkers"], "get list watch create update patch delete"),
-        _rule("fingerv7.io", ["streampools/status", "fingerworkers/status"], "get update patch"),
-        _rule("fingerv7.io", ["streampools/finalizers", "fingerworkers/finalizers"], "update"),
-        _rule("coordination.k8s.io", ["leases"], "get list watch create update patch delete"),
+        _rule("fingerv7.io", ["streampools"], "get list watch patch"),
+        _rule("fingerv7.io", ["fingerworkers"], "get list watch create patch delete"),
+        _rule("fingerv7.io", ["streampools/status", "fingerworkers/status"], "patch"),
+        _rule("coordination.k8s.io", ["leases"], "get list watch create update delete"),
         _rule("", ["secrets"], "get"),
+        _rule("", ["events"], "create patch"),
         # Managed workers: their pods, and for each an account that may do what a sidecar needs.
         _rule("", ["pods"], "get list watch create delete"),
         _rule("", ["serviceaccounts"], "get create"),
         _rule("rbac.authorization.k8s.io", ["roles"], "get create patch"),
         _rule("rbac.authorization.k8s.io", ["rolebindings"], "get create"),
         _rule("policy", ["poddisruptionbudgets"], "get create patch delete"),
-        _rule("", ["events"], "create patch"),
-        _rule("events.k8s.io", ["events"], "create patch"),
     ]
 
 
