@@ -92,9 +92,10 @@ class CrewLoop:
         self._wake.set()
 
     def idle_s(self) -> float:
-        """How long ago the last round began; not so while its requests wait for their turn."""
-        idle_s = self._clock() - self._looked_at_s
-        return min(idle_s, self._lane.idle_s()) if self._lane.is_full else idle_s
+        """How long ago a round, or a request of one, last began or ended: where many of them hang until they time
+        out, a round takes minutes.
+        """
+        return min(self._clock() - self._looked_at_s, self._lane.idle_s())
 
     async def run(self) -> None:
         """Until cancelled."""

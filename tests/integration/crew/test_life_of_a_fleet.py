@@ -5,11 +5,13 @@ The tests are one story, in this order: each goes on where the one before ended.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
+from uuid import uuid4
 
 import pytest
 
-from devenv.fleet_api import core, fingerv7, rbac
+from devenv.fleet_api import ApiError, core, fingerv7, rbac
 from devenv.proof import prove
 
 from .conftest import Crew, StartCrew, template
@@ -57,6 +59,15 @@ def test_a_template_becomes_workers_with_pods_and_accounts(crew: Crew) -> None:
     assert budget
     assert budget["spec"]["minAvailable"] == 2
     prove(crew.fleet, allowed_gap_s=PLANNED_GAP_S)
+
+
+def test_a_patch_that_names_another_uid_changes_nothing(crew: Crew) -> None:
+    # What the operator relies on where it names no resourceVersion.
+    path = fingerv7(crew.namespace, "fingerworkers", "radio-001")
+    for uid, refused in ((str(uuid4()), True), (crew.api.get(path)["metadata"]["uid"], False)):
+        patch = {"metadata": {"uid": uid, "annotations": {"example.com/word": "one"}}}
+        with pytest.raises(ApiError) if refused else contextlib.nullcontext():
+            crew.api.merge(path, patch)
 
 
 def test_kubectl_scales_it_up_and_the_new_one_gets_its_share(crew: Crew) -> None:

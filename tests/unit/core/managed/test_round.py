@@ -439,7 +439,7 @@ class World:
             if life.worker.deleting and not life.streams:
                 del self.lives[name]
 
-    def settle(self, rounds=120):
+    def settle(self, rounds=60):
         for _ in range(rounds):
             self.kubelet()
             plan = self.round()
