@@ -46,8 +46,6 @@ FROM ${BASE} AS operator
 # Two layers, so that a new version of ours costs 3 MB and not 130.
 COPY --from=operator-dependencies /app /app
 COPY --from=operator-code /app/fingerv7 /app/fingerv7
-# kopf asks for the user's name, and a numeric user has none.
-ENV USER=fingerv7
 ENV PATH=/usr/local/bin:/usr/bin:/bin PYTHONPATH=/app PYTHONSAFEPATH=1 PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 USER 65532:65532
 WORKDIR /

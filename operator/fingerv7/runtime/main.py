@@ -39,6 +39,9 @@ log = logging.getLogger(__name__)
 
 EXIT_SUPERSEDED = 3
 
+_KOPF_IDENTITY: Any = "fingerv7-operator"
+"""For peering, which is off. Without one kopf asks for the user's name, and a numeric user without $USER has none."""
+
 
 def main() -> None:
     """Console script `fingerv7-operator`."""
@@ -110,6 +113,7 @@ async def _kopf(
             registry=handlers.registry(feed, credentials),
             settings=handlers.settings(),
             standalone=True,
+            identity=_KOPF_IDENTITY,
             clusterwide=not settings.watch_namespaces,
             namespaces=settings.watch_namespaces,
             ready_flag=ready,
