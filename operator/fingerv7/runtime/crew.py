@@ -128,7 +128,7 @@ class CrewLoop:
         self._pods.start()
         self._cook(pool)
         if not self._pods.synced:
-            self._report_blindness(pool)
+            await self._report_blindness(pool)
             # A pool that is to go needs no pods: without their FingerWorkers the garbage collector takes them.
             if not (self._is_forbidden and pool.metadata.deletion_timestamp):
                 return BUSY_S
@@ -285,14 +285,14 @@ class CrewLoop:
     def _is_forbidden(self) -> bool:
         return self._pods.error.startswith("403")
 
-    def _report_blindness(self, pool: StreamPool) -> None:
+    async def _report_blindness(self, pool: StreamPool) -> None:
         """Pods cannot be seen yet, or may not be."""
         if self._is_forbidden and pool.spec.workers:
             problem = Problem(Reason.OPERATOR_FORBIDDEN, f"the operator cannot watch pods: {self._pods.error}")
             crew = replace(self._gather(pool), blocked=problem)
             desired = crew.wanted.replicas if crew.wanted else 0
             blind = Plan((), desired, None, [problem], Rollout(), leaving=0, held_back=False, members=crew.members)
-            self._loop.fleet_report = report(crew, blind)
+            await self._tell(pool, report(crew, blind))
 
     async def _tell(self, pool: StreamPool, seen: Report) -> None:
         """Into the pool's status, and what is new as an Event."""

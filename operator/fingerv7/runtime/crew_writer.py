@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fingerv7.adapters.kube.errors import ApiError, Conflict, Forbidden, Invalid, KubeError, NotFound
+from fingerv7.adapters.kube.redact import redact_text
 from fingerv7.adapters.kube.resources import (
     DISRUPTION_BUDGETS,
     FINGERWORKERS,
@@ -262,7 +263,7 @@ class CrewWriter:
 
 def _refusal(error: ApiError, worker: str) -> Problem:
     """What the API server said to a creation, sorted."""
-    message = error.message
+    message = redact_text(error.message)  # it may quote what it refuses
     if re.search(r"\bquota: ", message):  # exceeded, failed, or not counted yet
         reason = Reason.QUOTA_EXCEEDED
     elif isinstance(error, Forbidden) and (" cannot " in message or "attempting to grant" in message):

@@ -141,6 +141,7 @@ def test_an_operator_without_the_rights(start_crew: StartCrew) -> None:
 
     crew = start_crew(hollow=True, before=withdraw, replicas=1)
     crew.await_condition("OperatorForbidden", "cannot watch pods")
+    crew.wait(lambda: crew.events("OperatorForbidden"), "an Event tells it")
     path = fingerv7(crew.namespace, "streampools", crew.fleet.pool)
     crew.api.delete(path)
     crew.fleet.wait_for(lambda: crew.api.find(path) is None, 60, "a pool can be deleted all the same")

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from fingerv7.adapters.kube.api import Json
+from fingerv7.adapters.kube.redact import redact_text
 from fingerv7.contract import GROUP, POOL_LABEL, REVISION
 from fingerv7.core.managed.model import Pod, Waiting
 
@@ -68,4 +69,4 @@ def _seconds(timestamp: str) -> float:
 
 
 def _short(text: Any) -> str:
-    return str(text or "")[:_MESSAGE_LIMIT]
+    return redact_text(str(text or "")[:_MESSAGE_LIMIT])

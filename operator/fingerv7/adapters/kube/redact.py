@@ -11,6 +11,14 @@ _HIDDEN = "[redacted]"
 _PORT = re.compile(r":[0-9]+$")
 
 
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+]*://[^\s\"']+")
+
+
+def redact_text(text: str) -> str:
+    """A sentence of somebody else's, with every URL in it as `redact_url` gives it."""
+    return _URL.sub(lambda found: redact_url(found[0]), text)
+
+
 def redact_url(url: str) -> str:
     """`scheme://host[:port]/path` of a URL: without user information, query and fragment."""
     text = re.split(r"[?#]", url, maxsplit=1)[0]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fingerv7.adapters.kube.redact import redact_url
+from fingerv7.adapters.kube.redact import redact_text, redact_url
 
 
 @pytest.mark.parametrize(
@@ -48,3 +48,9 @@ _PRINTABLE = st.text(st.characters(min_codepoint=33, max_codepoint=126), max_siz
 @settings(max_examples=300)
 def test_no_password_is_ever_shown(before: str, after: str) -> None:
     assert "SECRET" not in redact_url(f"https://user:{before}SECRET{after}@radio.example/live?key=SECRET")
+
+
+def test_urls_in_a_sentence_are_redacted_and_the_rest_is_kept() -> None:
+    text = 'cannot pull: Get "https://user:secret@registry.example/v2/?token=secret": 401, see http://help.example/x'
+    assert redact_text(text) == 'cannot pull: Get "https://registry.example/v2/": 401, see http://help.example/x'
+    assert redact_text('secret "vpn-003" not found') == 'secret "vpn-003" not found'
