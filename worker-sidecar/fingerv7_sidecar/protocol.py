@@ -388,7 +388,8 @@ class Sidecar:
             released=str(Release(uid, self.identity.incarnation)) if released else "",
             gone=self.identity.incarnation if released and self._crashed else "",
             drain=self.identity.incarnation if self.draining else "",
-            register=self.policy.register if self._registers else "",
+            # Who is about to go does not come back as a new FingerWorker when its own is deleted meanwhile.
+            register=self.policy.register if self._registers and not (self.draining or self.stopping) else "",
             declared_s=self.times.declared_s,
         )
 

@@ -1093,6 +1093,33 @@ def test_an_undeclared_worker_registers_when_it_has_no_fingerworker(world):
     assert it.annotation("applied") == f"uid-1/{INC}/0"
 
 
+def test_a_worker_that_is_about_to_go_does_not_come_back_as_a_new_fingerworker(world):
+    """Somebody deletes the FingerWorkers while pods that registered themselves still hand over."""
+    it = world(policy=Policy(timing=Timing(), register='{"maxStreams":5}'))
+    it.start()
+    it.assign(0)
+    it.run(6)
+    it.assign(1, "a")
+    it.confirm()
+    it.do(DrainRequested(60.0))
+    it.assign(2)
+    it.confirm()
+    it.do(WorkerSeen(it.serial, None))
+    it.run(5)
+    assert it.sidecar.drained
+    assert not it.annotation("register")
+
+
+def test_a_worker_whose_drain_is_void_registers_again(world):
+    it = world(policy=Policy(timing=Timing(), register='{"maxStreams":5}'))
+    it.start()
+    it.run(6)
+    it.do(DrainRequested(60.0))
+    assert not it.annotation("register")
+    it.run(61)
+    assert it.annotation("register") == '{"maxStreams":5}'
+
+
 def test_a_declared_worker_does_not_register(world):
     it = world(policy=Policy(timing=Timing(), register='{"maxStreams":5}'))
     it.assign(0)
