@@ -84,7 +84,7 @@ charts: .venv/.installed
 chart: .venv/.installed
 	@$(BIN)/python -m devenv prepare
 	@$(BIN)/python -m devenv.helm $(or $(LINES),v4)
-	HELM_LINES="$(or $(LINES),v4)" $(BIN)/pytest tests/integration/chart tests/integration/admission
+	HELM_LINES="$(or $(LINES),v4)" $(BIN)/pytest tests/integration/chart tests/integration/admission -n 3 --dist loadfile
 
 up down status: .venv/.installed
 	@$(BIN)/python -m devenv $@ $(ARGS)
