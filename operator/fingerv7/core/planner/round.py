@@ -83,7 +83,7 @@ class _Round:
         was_owned = p.owner[waiting] != NOBODY
         if was_owned.any() and not was_owned.all():
             waiting = np.concatenate((waiting[was_owned], waiting[~was_owned]))
-        forced = least + int(self._is_kept(homeless).sum())
+        forced, wished = least + int(self._is_kept(homeless).sum()), 0
 
         asked = len(waiting)
         waiting = self._place(waiting)
@@ -104,12 +104,12 @@ class _Round:
             else:
                 rotated = rotate(fleet)
                 self._mark(rotated, Trigger.Rotation)
-                forced += len(rotated)
+                wished = len(rotated)
                 if len(rotated) and len(waiting):
                     # Streams of one class differ in bytes: there may be room now for one that waits.
                     waiting = squeeze(fleet, waiting, p.capacity)
         forced -= int(self._is_kept(waiting).sum())
-        return self._answer(np.sort(waiting), before, imbalance_before, forced)
+        return self._answer(np.sort(waiting), before, imbalance_before, max(0, forced) + wished)
 
     def _mark(self, streams: Ints, trigger: Trigger) -> None:
         self._codes[streams] = _CODE[trigger]
@@ -170,7 +170,7 @@ class _Round:
             home = p.at_home[blocks, p.kind[target]] & ~p.at_home[blocks, p.kind[source]]
             self._mark(moved[home], Trigger.ComingHome)
 
-    def _answer(self, left: Ints, before: Ints, imbalance_before: float, forced: int) -> Plan:
+    def _answer(self, left: Ints, before: Ints, imbalance_before: float, lower_bound: int) -> Plan:
         p, fleet = self.problem, self.fleet
         moved = np.flatnonzero((fleet.owner != p.owner) & (fleet.owner >= 0))
         owned = int(self._is_kept(moved).sum())
@@ -184,7 +184,7 @@ class _Round:
             ),
             imbalance_before_percent=100 * imbalance_before,
             imbalance_after_percent=100 * spread(p, fleet.open, fleet.used, mean_parts(fleet, fleet.used))[0],
-            lower_bound=max(0, forced),
+            lower_bound=lower_bound,
             owned_moves=owned,
             loads_before=Loads(p.names, 100 * before / capacity),
             loads_after=Loads(p.names, 100 * fleet.used / capacity),

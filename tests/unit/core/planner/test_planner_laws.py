@@ -223,7 +223,9 @@ def test_rotation_keeps_the_budget_and_the_balance_and_moves_what_is_due_only(wo
     assert len(rotated) <= max(1, len(world.streams) * world.policy.max_moves_per_round_percent // 100)
     if len(rotated) == len(done.moves):
         assert done.balanced >= before.balanced
-    assert done.lower_bound == live_moves(world, done)
+        assert done.lower_bound == live_moves(world, done)
+    # How many had to leave a worker that is over-full by bytes is known from below only.
+    assert done.lower_bound <= live_moves(world, done)
 
 
 @law
