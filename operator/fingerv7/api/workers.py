@@ -6,6 +6,7 @@ and judged when a pod is built and created.
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Any, Self
 
 from pydantic import ConfigDict, Field, model_validator
@@ -47,6 +48,15 @@ _BOUNDS = Rule(
     "self.minReplicas <= self.maxReplicas",
     "minReplicas must be at most maxReplicas",
 )
+
+
+class FenceCheck(StrEnum):
+    """Who stops a worker when its fence expires, also where no liveness probe does."""
+
+    GUARD = "Guard"
+    """A shell script that the operator puts before the container's `command`, which it must have."""
+    WORKER = "Worker"
+    """The worker itself: before it starts, before it adopts a config, and every second."""
 
 
 class PodMetadata(Model):
@@ -179,6 +189,9 @@ class Workers(Model):
     """What every worker's pod is made from. A change is rolled out."""
     container: Annotated[str, Field(min_length=1, max_length=63)] = "fingerv7"
     """Which container of the template is FingerV7."""
+    fence_check: FenceCheck = FenceCheck.GUARD
+    """Who stops it when its fence expires: Guard, which needs the container to have a `command`, or Worker, if it
+    checks the fence itself before it starts, before it adopts a config, and every second."""
     sidecar: SidecarSettings = SidecarSettings()
     """The sidecar that every worker's pod gets."""
     defaults: WorkerDefaults = WorkerDefaults()

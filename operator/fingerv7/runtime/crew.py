@@ -17,6 +17,7 @@ from fingerv7.adapters.kube.lane import Lane
 from fingerv7.adapters.kube.resources import STREAMPOOLS
 from fingerv7.api.conditions import WorkersReady as Reason
 from fingerv7.api.streampool import StreamPool
+from fingerv7.api.workers import FenceCheck
 from fingerv7.core.managed.autoscale import demand
 from fingerv7.core.managed.model import (
     CreateWorker,
@@ -238,13 +239,16 @@ class CrewLoop:
         sidecar = Sidecar(image=image, resources=workers.sidecar.resources, environment=environment)
         template = workers.template.dump()
         drain_timeout_s = pool.spec.drain_timeout_ms / 1000
-        mark = revision(template, workers.container, sidecar, timing, drain_timeout_s)
-        recipe = Recipe(template, workers.container, sidecar, timing, drain_timeout_s, mark)
+        guard = workers.fence_check is FenceCheck.GUARD
+        mark = revision(
+            template, workers.container, guard=guard, sidecar=sidecar, timing=timing, drain_timeout_s=drain_timeout_s
+        )
+        recipe = Recipe(template, workers.container, guard, sidecar, timing, drain_timeout_s, mark)
         namespace, name = self._key
         try:
             build_pod(
                 namespace=namespace, pool=name, worker=worker_name(name, 1), worker_uid="", ordinal=1,
-                template=template, container=workers.container, sidecar=sidecar, timing=timing,
+                template=template, container=workers.container, guard=guard, sidecar=sidecar, timing=timing,
                 drain_timeout_s=drain_timeout_s, drain_key="", revision=mark,
             )  # fmt: skip
         except TemplateError as error:

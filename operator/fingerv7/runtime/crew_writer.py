@@ -55,6 +55,7 @@ class Recipe:
 
     template: Json
     container: str
+    guard: bool
     sidecar: Sidecar
     timing: Timing
     drain_timeout_s: float
@@ -199,6 +200,7 @@ class CrewWriter:
                 ordinal=ordinal,
                 template=recipe.template,
                 container=recipe.container,
+                guard=recipe.guard,
                 sidecar=recipe.sidecar,
                 timing=recipe.timing,
                 drain_timeout_s=recipe.drain_timeout_s,

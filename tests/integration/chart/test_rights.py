@@ -167,7 +167,7 @@ def test_managed_workers_cost_these_rights_more(
     helm: Helm, bare_cluster: Cluster, postgres: Postgres, tmp_path: Path
 ):
     """Their pods are made and never run here, where there is no node."""
-    template = {"spec": {"containers": [{"name": "fingerv7", "image": "fingerv7"}]}}
+    template = {"spec": {"containers": [{"name": "fingerv7", "image": "fingerv7", "command": ["fingerv7"]}]}}
     spec = {"workers": {"replicas": 2, "template": template, "defaults": {"maxStreams": 50}}}
     fleet = Fleet(bare_cluster, postgres, rows=20, liveness={}, pool_spec=spec, folder=tmp_path)
     with fleet, ApiProxy(bare_cluster.server, bare_cluster.ca_file) as proxy:

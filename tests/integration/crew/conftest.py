@@ -21,7 +21,7 @@ OPERATOR = {"FINGERV7_SIDECAR_IMAGE": "sidecar:test"}
 
 
 def template(image: str = "fingerv7:1", **spec: Any) -> Object:
-    return {"spec": {"containers": [{"name": "fingerv7", "image": image}], **spec}}
+    return {"spec": {"containers": [{"name": "fingerv7", "image": image, "command": ["fingerv7"]}], **spec}}
 
 
 class Crew:

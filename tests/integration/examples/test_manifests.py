@@ -14,7 +14,8 @@ from devenv.cluster import Cluster
 from devenv.errors import CommandError
 from fingerv7.api.streampool import StreamPool
 from fingerv7.contract import Timing, parse_duration
-from fingerv7.core.managed.pod import FENCE_PROBE, Sidecar, build_pod
+from fingerv7.core.managed.guard import FENCE_PROBE
+from fingerv7.core.managed.pod import Sidecar, build_pod
 from fingerv7_sidecar.settings import read_settings
 
 pytestmark = pytest.mark.integration
@@ -49,6 +50,7 @@ def pods(file: str, namespace: str) -> Iterator[Json]:
             ordinal=ordinal,
             template=written["template"],
             container=spec.workers.container,
+            guard=True,
             sidecar=Sidecar(
                 "registry.example/sidecar:1",
                 written["sidecar"].get("resources", {}),
@@ -123,8 +125,9 @@ def test_own_workers_are_what_the_operator_would_build():
         worker="fingerv7-0",
         worker_uid="u",
         ordinal=1,
-        template={"spec": {"containers": [{"name": "fingerv7", "image": "x"}]}},
+        template={"spec": {"containers": [{"name": "fingerv7", "image": "x", "command": worker["command"][4:]}]}},
         container="fingerv7",
+        guard=True,
         sidecar=Sidecar("x", {}, {}),
         timing=pool.liveness.timing(),
         drain_timeout_s=pool.drain_timeout_ms / 1000,
@@ -132,6 +135,7 @@ def test_own_workers_are_what_the_operator_would_build():
         revision="x",
     )["spec"]
     theirs = built["containers"][0]
+    assert worker["command"] == theirs["command"]
     assert worker["livenessProbe"] == theirs["livenessProbe"]
     assert worker["livenessProbe"]["exec"]["command"][2] == FENCE_PROBE
     assert {**worker["startupProbe"], "timeoutSeconds": 1} == theirs["startupProbe"]

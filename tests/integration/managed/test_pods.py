@@ -14,7 +14,7 @@ from fingerv7.core.managed.pod import Sidecar, build_pod
 
 pytestmark = pytest.mark.integration
 
-PLAIN = {"spec": {"containers": [{"name": "fingerv7", "image": "registry.example/fingerv7:7.4"}]}}
+PLAIN = {"spec": {"containers": [{"name": "fingerv7", "image": "registry.example/fingerv7:7.4", "command": ["x"]}]}}
 FULL = {
     "metadata": {"labels": {"team": "radio"}, "annotations": {"note": "kept"}},
     "spec": {
@@ -23,12 +23,13 @@ FULL = {
             {
                 "name": "fingerv7",
                 "image": "registry.example/fingerv7:7.4",
+                "command": ["python", "-m", "fingerv7"],
                 "env": [
                     {"name": "WORKER", "value": "$(FINGERWORKER_NAME)"},
                     {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "s-$(FINGERWORKER_NAME)", "key": "k"}}},
                 ],
                 "envFrom": [{"configMapRef": {"name": "c-$(FINGERWORKER_NAME)"}}],
-                "lifecycle": {"postStart": {"exec": {"command": ["true"]}}},
+                "lifecycle": {},
                 "readinessProbe": {"tcpSocket": {"port": 9000}},
                 "volumeMounts": [{"name": "cache", "mountPath": "/cache"}],
             }
@@ -59,6 +60,7 @@ def built(namespace: str, template: dict[str, Any], **changed: Any) -> dict[str,
         "ordinal": 7,
         "template": template,
         "container": "fingerv7",
+        "guard": True,
         "sidecar": Sidecar("registry.example/sidecar:1", {"limits": {"memory": "64Mi"}}, {"WORKER_LOCK": "1"}),
         "timing": Timing(),
         "drain_timeout_s": 600.0,

@@ -25,7 +25,7 @@ def parse(liveness=None, **workers):
 def test_a_template_is_enough_and_is_kept_as_it_is():
     workers = parse().spec.workers
     assert workers.template.dump() == {**TEMPLATE, "metadata": {"labels": {"team": "radio"}, "annotations": {}}}
-    assert (workers.replicas, workers.container) == (1, "fingerv7")
+    assert (workers.replicas, workers.container, workers.fence_check) == (1, "fingerv7", "Guard")
     assert (workers.defaults.max_streams, workers.defaults.capabilities) == (50, ["audio_fingerprinting"])
     assert (workers.rollout.max_unavailable, workers.rollout.progress_timeout_ms) == (1, 600_000)
     assert workers.autoscaling is None
@@ -36,6 +36,7 @@ def test_a_template_is_enough_and_is_kept_as_it_is():
     [
         ({"container": "worker"}, "has no container of the name in spec.workers.container"),
         ({"template": {"spec": {"containers": []}}}, "at least 1 item"),
+        ({"fenceCheck": "Nobody"}, "Input should be 'Guard' or 'Worker'"),
         ({"replicas": 5001}, "less than or equal to 5000"),
         ({"autoscaling": {"minReplicas": 3, "maxReplicas": 2}}, "minReplicas must be at most maxReplicas"),
         ({"defaults": {"capabilities": ["vpn"]}}, "capabilities must contain audio_fingerprinting"),

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fingerv7.contract import GROUP, MANAGED_LABEL, POOL_LABEL, REVISION, VERSION, Timing, format_duration
+from fingerv7.core.managed.guard import FENCE_PROBE, guarded
 from fingerv7.core.managed.template import (
     CONFIG_DIR,
     CONFIG_VOLUME,
@@ -30,12 +31,6 @@ from fingerv7.core.managed.template import (
 )
 
 __all__ = ["Sidecar", "TemplateError", "build_pod", "revision"]
-
-FENCE_PROBE = (
-    f"read s d b <{CONFIG_DIR}/fence && read u _ </proc/uptime && read i </proc/sys/kernel/random/boot_id && "
-    '[ "$b" = "$i" ] && a=$((${u%.*} - ${s%.*})) && [ $a -ge 0 ] && [ $a -lt ${d%.*} ]'
-)
-"""Fails when the fence expires; docs/workers.md explains it."""
 
 _LAYOUT = 1
 """Raised when pods built by an older version have to be replaced. Changes that can wait for the next one do not."""
@@ -60,6 +55,11 @@ _OWN_VARIABLES = frozenset(
     | {"KUBERNETES_API_URL", "KUBERNETES_TOKEN_FILE", "KUBERNETES_CA_FILE"}
     | set(_TIMES)
 )
+_THEIR_VARIABLES = (
+    "ACK", "ACK_URL", "APPLY_TIMEOUT", "CONFIG_FILE_MODE", "LOG_FORMAT", "LOG_LEVEL", "REPORT_TIMEOUT", "VERSION",
+    "VPN_CONTROL_KEY", "VPN_CONTROL_URL", "WORKER_GRACE", "WORKER_HEALTH_URL", "WORKER_LOCK",
+)  # fmt: skip
+"""And no others: an LD_PRELOAD would undo what keeps the sidecar's token apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +81,7 @@ def build_pod(
     ordinal: int,
     template: Mapping[str, Any],
     container: str,
+    guard: bool,
     sidecar: Sidecar,
     timing: Timing,
     drain_timeout_s: float,
@@ -89,6 +90,7 @@ def build_pod(
 ) -> dict[str, Any]:
     """The pod as it is to be created, for the FingerWorker `worker`. Raises TemplateError.
 
+    `guard`: whether the worker's command is run behind the guard, for want of a worker that checks the fence itself.
     `drain_key` opens the sidecar's `/drain` to the kubelet's preStop hook, which comes from outside of the pod.
     """
     if timing.stop_time_ms < _SHORTEST_STOP_MS:
@@ -96,11 +98,14 @@ def build_pod(
             f"spec.liveness.stopTime is {format_duration(timing.stop_time_ms)}; with workers in pods it must be at "
             "least 6s, because a kubelet needs that long to notice and stop a container (takeoverAfter: 20s gives it)"
         )
-    metadata, spec = checked(template, container)
+    metadata, spec = checked(template, container, guard=guard)
     name_for(spec, worker=worker, ordinal=ordinal)
     grace_s = max(_grace_s(drain_timeout_s, timing), _whole(spec.get("terminationGracePeriodSeconds")))
     hook = f"/drain?timeout={_drain_s(drain_timeout_s)}s&within={grace_s + _SIDECAR_END_S}s"
-    _equip_worker(the_worker(spec, container), spec, timing, hook=hook, drain_key=drain_key)
+    equipped = the_worker(spec, container)
+    _equip_worker(equipped, spec, timing, hook=hook, drain_key=drain_key)
+    if guard:
+        equipped["command"] = guarded(equipped["command"])
     environment = _environment(sidecar, namespace, pool, worker, ordinal, timing, drain_key)
     spec["initContainers"].insert(0, _sidecar_container(sidecar, environment))
     spec["volumes"] += [_config_volume(), _token_volume()]
@@ -146,7 +151,13 @@ def build_pod(
 
 
 def revision(
-    template: Mapping[str, Any], container: str, sidecar: Sidecar, timing: Timing, drain_timeout_s: float
+    template: Mapping[str, Any],
+    container: str,
+    *,
+    guard: bool,
+    sidecar: Sidecar,
+    timing: Timing,
+    drain_timeout_s: float,
 ) -> str:
     """A short hash of everything that makes a running pod outdated.
 
@@ -157,6 +168,7 @@ def revision(
         _LAYOUT,
         template,
         container,
+        guard,
         [sidecar.image, sidecar.resources, sidecar.environment],
         _fence_probe(timing),
         _grace_s(drain_timeout_s, timing),
@@ -174,7 +186,8 @@ def _equip_worker(
     worker["volumeMounts"] = [*(worker.get("volumeMounts") or []), {"name": CONFIG_VOLUME, "mountPath": CONFIG_DIR}]
     liveness = _fence_probe(timing)
     worker["livenessProbe"] = liveness
-    # Until the sidecar has the Lease. It is not what stops a worker, so it needs no grace of its own.
+    # Until the sidecar has the Lease: the liveness probe would end a guard that waits for it. It is not what stops a
+    # worker, so it needs no grace of its own.
     worker["startupProbe"] = {
         "exec": liveness["exec"],
         "periodSeconds": 1,
@@ -268,6 +281,12 @@ def _environment(
     taken = sorted(_OWN_VARIABLES & set(sidecar.environment))
     if taken:
         raise TemplateError(f"spec.workers.sidecar.env: the operator sets {', '.join(taken)} itself; leave it out")
+    unknown = sorted(set(sidecar.environment) - set(_THEIR_VARIABLES))
+    if unknown:
+        raise TemplateError(
+            f"spec.workers.sidecar.env: {', '.join(unknown)} is no setting of the sidecar; there are "
+            f"{', '.join(_THEIR_VARIABLES)}"
+        )
     times = (
         timing.renew_interval_ms,
         timing.request_timeout_ms,

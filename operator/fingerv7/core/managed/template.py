@@ -8,6 +8,7 @@ what would then undo the hand-over: a probe that does not look at the fence, a v
 from __future__ import annotations
 
 import copy
+import posixpath
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -20,6 +21,8 @@ LOCAL_PORT, PUBLIC_PORT = 8089, 8090
 
 _OWN_PREFIX = "fingerv7.io/"
 _VARIABLE = re.compile(r"\$\$|\$\((FINGERWORKER_NAME|FINGERWORKER_ORDINAL)\)")
+_SECRET_REFERENCES = {"nodePublishSecretRef": "name", "secretRef": "name"}
+"""Of csi, and of the volumes that were there before it."""
 _WORKERS_PROBE = (
     "the operator sets it, because only a look at the fence stops a worker in time. Use a readinessProbe, or "
     "WORKER_HEALTH_URL in spec.workers.sidecar.env"
@@ -30,10 +33,11 @@ class TemplateError(ValueError):
     """Says what is wrong with the template, where, and what would be accepted."""
 
 
-def checked(template: Mapping[str, Any], container: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def checked(template: Mapping[str, Any], container: str, *, guard: bool) -> tuple[dict[str, Any], dict[str, Any]]:
     """The template's metadata (labels and annotations only) and spec, as copies that may be changed.
 
-    `containers`, `initContainers` and `volumes` are lists of objects there. Raises TemplateError.
+    `containers`, `initContainers` and `volumes` are lists of objects there, and with `guard` the worker has a
+    command. Raises TemplateError.
     """
     metadata = _object(template.get("metadata"), "metadata")
     kept: dict[str, Any] = {}
@@ -47,6 +51,8 @@ def checked(template: Mapping[str, Any], container: str) -> tuple[dict[str, Any]
         spec[key] = _objects(spec.get(key), f"spec.{key}")
     _check_pod(spec)
     _check_worker(the_worker(spec, container), f"container {container!r}")
+    if guard:
+        _check_command(the_worker(spec, container).get("command"), f"container {container!r}")
     return kept, spec
 
 
@@ -88,6 +94,7 @@ def _check_pod(spec: Mapping[str, Any]) -> None:
     for volume in spec["volumes"]:
         if volume.get("name") in (CONFIG_VOLUME, TOKEN_VOLUME):
             raise TemplateError(f"spec.volumes: {volume['name']} is the operator's; choose another name")
+        _check_tokens(volume, f"spec.volumes: {volume.get('name')!r}")
     for kind in ("initContainers", "containers"):
         for container in spec[kind]:
             where = f"spec.{kind}: {container.get('name')!r}"
@@ -106,11 +113,42 @@ def _check_pod(spec: Mapping[str, Any]) -> None:
                     )
 
 
+def _check_tokens(volume: Mapping[str, Any], where: str) -> None:
+    projected = _object(volume.get("projected"), f"{where}: projected")
+    for source in _objects(projected.get("sources"), f"{where}: projected.sources"):
+        if source.get("serviceAccountToken") is None:
+            continue
+        token = _object(source["serviceAccountToken"], f"{where}: serviceAccountToken")
+        audience = token.get("audience")
+        if not audience or "kubernetes.default" in str(audience):
+            raise TemplateError(
+                f"{where} has a serviceAccountToken for the API server, which only the sidecar may have; give it the "
+                "audience that it is meant for, or leave it out"
+            )
+
+
+def _check_command(command: Any, where: str) -> None:
+    if not command:
+        raise TemplateError(
+            f"{where} has no command, so the guard that stops it with its fence cannot start it: write what the "
+            "image's ENTRYPOINT is into `command`, such as [python, -m, fingerv7], and its CMD into `args`. A worker "
+            "that checks the fence itself needs none with spec.workers.fenceCheck: Worker"
+        )
+    if not isinstance(command, list) or not all(isinstance(word, str) for word in command):
+        raise TemplateError(f"{where}: command is not a list of texts")
+
+
 def _check_worker(worker: Mapping[str, Any], where: str) -> None:
     for probe in ("livenessProbe", "startupProbe"):
         if worker.get(probe) is not None:
             raise TemplateError(f"{where} has a {probe}; {_WORKERS_PROBE}")
-    if _object(worker.get("lifecycle"), f"{where}: lifecycle").get("preStop") is not None:
+    lifecycle = _object(worker.get("lifecycle"), f"{where}: lifecycle")
+    if lifecycle.get("postStart") is not None:
+        raise TemplateError(
+            f"{where} has a postStart hook; while that runs, a kubelet stops the container for nothing, not even its "
+            "fence. Do it before the worker starts, in `command`"
+        )
+    if lifecycle.get("preStop") is not None:
         raise TemplateError(
             f"{where} has a preStop hook; the operator sets it, to hand the streams over first. What the worker has "
             "to do after that belongs behind its SIGTERM"
@@ -121,11 +159,18 @@ def _check_worker(worker: Mapping[str, Any], where: str) -> None:
             "come back"
         )
     for mount in _objects(worker.get("volumeMounts"), f"{where}: volumeMounts"):
-        if str(mount.get("mountPath", "")).rstrip("/") == CONFIG_DIR:
+        path = str(mount.get("mountPath", ""))
+        if _covers_config(path):
             raise TemplateError(
-                f"{where} mounts {mount.get('name')!r} at {CONFIG_DIR}, where the sidecar puts the streams; choose "
-                "another path"
+                f"{where} mounts {mount.get('name')!r} at {path}, but {CONFIG_DIR} is where the sidecar puts the "
+                "streams; choose a path beside it"
             )
+
+
+def _covers_config(path: str) -> bool:
+    """Whether it is the config's folder, above it or in it."""
+    mounted, config = (f"{posixpath.normpath(f'/{each}').strip('/')}/".lstrip("/") for each in (path, CONFIG_DIR))
+    return mounted.startswith(config) or config.startswith(mounted)
 
 
 # --- names that differ from worker to worker ---------------------------------------------------------------
@@ -156,10 +201,15 @@ def _places(spec: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
                 yield from _named(source, {"secretKeyRef": "name", "configMapKeyRef": "name"}, where)
             for source in _objects(container.get("envFrom"), f"{where}: envFrom"):
                 yield from _named(source, {"secretRef": "name", "configMapRef": "name"}, where)
+    for secret in _objects(spec.get("imagePullSecrets"), "spec.imagePullSecrets"):
+        yield secret, "name"
     for volume in spec["volumes"]:
         where = f"spec.volumes: {volume.get('name')!r}"
         kinds = {"secret": "secretName", "configMap": "name", "persistentVolumeClaim": "claimName"}
-        yield from _named(volume, kinds, where)
+        yield from _named(volume, kinds | {"azureFile": "secretName"}, where)
+        for source in volume.values():
+            if isinstance(source, dict):
+                yield from _named(source, _SECRET_REFERENCES, where)
         projected = _object(volume.get("projected"), f"{where}: projected")
         for source in _objects(projected.get("sources"), f"{where}: projected.sources"):
             yield from _named(source, {"secret": "name", "configMap": "name"}, where)

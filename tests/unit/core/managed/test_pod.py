@@ -11,12 +11,13 @@ import types
 import pytest
 
 from fingerv7.contract import Timing
-from fingerv7.core.managed.pod import FENCE_PROBE, Sidecar, TemplateError, build_pod, revision
+from fingerv7.core.managed.guard import FENCE_PROBE, GUARD
+from fingerv7.core.managed.pod import Sidecar, TemplateError, build_pod, revision
 from fingerv7.core.managed.template import substitute
 from fingerv7_sidecar.settings import read_settings
 
 ROOT = pathlib.Path(__file__).parents[4]
-PLAIN = {"spec": {"containers": [{"name": "fingerv7", "image": "radio/fingerv7:7.4"}]}}
+PLAIN = {"spec": {"containers": [{"name": "fingerv7", "image": "radio/fingerv7:7.4", "command": ["fingerv7"]}]}}
 SIDECAR = Sidecar("fingerv7/sidecar:1", {"limits": {"memory": "64Mi"}}, {"LOG_LEVEL": "debug"})
 
 
@@ -29,6 +30,7 @@ def pod(template=None, **changed):
         "ordinal": 7,
         "template": PLAIN if template is None else template,
         "container": "fingerv7",
+        "guard": True,
         "sidecar": SIDECAR,
         "timing": Timing(),
         "drain_timeout_s": 600.0,
@@ -45,6 +47,14 @@ def changed(path="", value=None, **container):
     if path:
         template["spec"][path] = value
     return template
+
+
+def with_mount(path):
+    return changed(volumeMounts=[{"name": "mine", "mountPath": path}])
+
+
+def with_token(source):
+    return changed("volumes", [{"name": "v", "projected": {"sources": [{"serviceAccountToken": source}]}}])
 
 
 def worker_of(built):
@@ -230,10 +240,23 @@ def test_the_longer_grace_counts(given, expected):
 
 
 def test_other_hooks_and_probes_of_the_worker_are_kept():
-    ready, started = {"tcpSocket": {"port": 1}}, {"exec": {"command": ["true"]}}
-    worker = worker_of(pod(changed(readinessProbe=ready, lifecycle={"postStart": started})))
+    ready = {"tcpSocket": {"port": 1}}
+    worker = worker_of(pod(changed(readinessProbe=ready, lifecycle={"stopSignal": "SIGINT"})))
     assert worker["readinessProbe"] == ready
-    assert worker["lifecycle"]["postStart"] == started
+    assert worker["lifecycle"]["stopSignal"] == "SIGINT"
+
+
+def test_the_command_is_run_behind_the_guard():
+    worker = worker_of(pod(changed(command=["python", "-m", "radio"], args=["--fast"])))
+    assert worker["command"] == ["sh", "-c", GUARD, "guard", "python", "-m", "radio"]
+    assert worker["args"] == ["--fast"]
+
+
+def test_a_worker_that_checks_the_fence_itself_is_left_as_it_is():
+    assert worker_of(pod(changed(args=["--fast"]), guard=False))["command"] == ["fingerv7"]
+    bare = changed()
+    del bare["spec"]["containers"][0]["command"]
+    assert "command" not in worker_of(pod(bare, guard=False))
 
 
 # --- security of the worker -------------------------------------------------------------------------------
@@ -308,16 +331,20 @@ def test_names_are_substituted_wherever_a_worker_may_differ():
             {"name": "c", "configMap": {"name": name}},
             {"name": "d", "persistentVolumeClaim": {"claimName": name}},
             {"name": "p", "projected": {"sources": [{"secret": {"name": name}}, {"configMap": {"name": name}}]}},
+            {"name": "i", "csi": {"driver": "d", "nodePublishSecretRef": {"name": name}}},
+            {"name": "f", "cephfs": {"monitors": [], "secretRef": {"name": name}}},
+            {"name": "a", "azureFile": {"secretName": name, "shareName": "s"}},
         ],
         args=[name],
         **copy.deepcopy(container),
     )
     template["spec"]["initContainers"] = [{"name": "vpn", "image": "v", **copy.deepcopy(container)}]
+    template["spec"]["imagePullSecrets"] = [{"name": name}]
     sidecar = Sidecar("i", {}, {"VERSION": name})
     spec = pod(template, sidecar=sidecar)["spec"]
     # The argument is left: Kubernetes substitutes there by itself, from the container's variables.
     assert json.dumps(spec).count("$(FINGERWORKER_NAME)") == 1
-    assert json.dumps(spec).count("x-radio-007") == 2 * 5 + 5 + 1
+    assert json.dumps(spec).count("x-radio-007") == 2 * 5 + 5 + 3 + 1 + 1
 
 
 # --- what is refused --------------------------------------------------------------------------------------
@@ -347,9 +374,23 @@ def test_names_are_substituted_wherever_a_worker_may_differ():
         (changed(livenessProbe={}), ["has a livenessProbe", "readinessProbe", "WORKER_HEALTH_URL"]),
         (changed(startupProbe={"exec": {}}), ["has a startupProbe"]),
         (changed(lifecycle={"preStop": {"sleep": {"seconds": 3}}}), ["has a preStop hook", "SIGTERM"]),
+        (changed(lifecycle={"postStart": {"exec": {"command": ["x"]}}}), ["has a postStart hook", "`command`"]),
         (changed(lifecycle="x"), ["lifecycle is not an object"]),
+        (changed(command=None), ["has no command", "ENTRYPOINT", "`args`", "spec.workers.fenceCheck: Worker"]),
+        (changed(command=[]), ["has no command"]),
+        (changed(command="python -m x"), ["command is not a list of texts"]),
         (changed(restartPolicy="Never"), ["restartPolicy of its own"]),
         (changed(volumeMounts=[{"name": "mine", "mountPath": "/config/"}]), ["mounts 'mine' at /config"]),
+        (with_mount("//config"), ["at //config", "choose a path beside it"]),
+        (with_mount("/config/."), ["at /config/."]),
+        (with_mount("/x/../config"), ["at /x/../config"]),
+        (with_mount("config"), ["at config"]),
+        (with_mount("/config/sub"), ["at /config/sub"]),
+        (with_mount("/"), ["at /"]),
+        (with_token({"path": "t"}), ["'v' has a serviceAccountToken", "audience"]),
+        (with_token({"path": "t", "audience": ""}), ["'v' has a serviceAccountToken"]),
+        (with_token({"path": "t", "audience": "https://kubernetes.default.svc"}), ["'v' has a serviceAccountToken"]),
+        (with_token("x"), ["serviceAccountToken is not an object"]),
         (changed(env=["A=1"]), ["env is not a list of objects"]),
         (changed(env=[{"name": "A", "valueFrom": "x"}]), ["env: valueFrom is not an object"]),
         (changed("volumes", [{"name": "v", "secret": "x"}]), ["'v': secret is not an object"]),
@@ -361,6 +402,33 @@ def test_a_template_that_would_undo_the_handover_is_refused(template, words):
     assert [word for word in words if word not in str(refused.value)] == []
 
 
+@pytest.mark.parametrize("path", ["/configuration", "/etc/config", "/conf", "/config/../data"])
+def test_a_mount_beside_the_config_is_kept(path):
+    assert pod(with_mount(path))
+
+
+def test_a_token_for_somebody_else_is_kept():
+    assert pod(with_token({"path": "t", "audience": "vault"}))
+
+
+@pytest.mark.parametrize("name", ["LD_PRELOAD", "PYTHONPATH", "KUBERNETES_SERVICE_HOST", "SSL_CERT_FILE"])
+def test_what_is_no_setting_of_the_sidecar_is_refused(name):
+    with pytest.raises(TemplateError, match=f"{name} is no setting of the sidecar; there are ACK, "):
+        pod(sidecar=Sidecar("i", {}, {name: "x", "ACK": "Http"}))
+
+
+def test_every_setting_that_is_documented_is_the_operators_or_the_users():
+    page = (ROOT / "docs" / "workers.md").read_text(encoding="utf-8")
+    table = page.partition("## Settings")[2].partition("\n## ")[0]
+    documented = set(re.findall(r"^\| `([A-Z_]+)` \|", table, re.MULTILINE))
+    assert "WORKER_LOCK" in documented
+    for name in documented - {"KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"}:
+        try:
+            pod(sidecar=Sidecar("i", {}, {name: "x"}))
+        except TemplateError as error:
+            assert "the operator sets" in str(error)
+
+
 def test_a_setting_of_the_sidecar_that_the_operator_makes_is_refused():
     with pytest.raises(TemplateError, match="DRAIN_KEY, INSTANCE_ID"):
         pod(sidecar=Sidecar("i", {}, {"INSTANCE_ID": "x", "DRAIN_KEY": "y", "ACK": "Http"}))
@@ -369,7 +437,7 @@ def test_a_setting_of_the_sidecar_that_the_operator_makes_is_refused():
 # --- the revision -----------------------------------------------------------------------------------------
 
 FACTS = {
-    "template": PLAIN, "container": "fingerv7", "sidecar": SIDECAR, "timing": Timing(), "drain_timeout_s": 600.0,
+    "template": PLAIN, "container": "fingerv7", "guard": True, "sidecar": SIDECAR, "timing": Timing(), "drain_timeout_s": 600.0,
 }  # fmt: skip
 
 
@@ -378,6 +446,7 @@ FACTS = {
     [
         {"template": changed(image="radio/fingerv7:7.5")},
         {"container": "other"},
+        {"guard": False},
         {"sidecar": Sidecar("new", SIDECAR.resources, SIDECAR.environment)},
         {"sidecar": Sidecar(SIDECAR.image, {}, SIDECAR.environment)},
         {"sidecar": Sidecar(SIDECAR.image, SIDECAR.resources, {})},
