@@ -80,7 +80,8 @@ async def _run(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, runtime.post, StopRequested())
     endpoints = Endpoints(runtime, version=settings.version)
-    server, public = Server(endpoints.routes(), log), Server(endpoints.public_routes(settings.drain_key), log)
+    server = Server(endpoints.routes(), log)
+    public = Server(endpoints.public_routes(settings.drain_key), log, public=True)
     port = await _listen("LISTEN", server, (settings.listen_host, settings.listen_port))
     if settings.public_listen:
         await _listen("PUBLIC_LISTEN", public, settings.public_listen)

@@ -1,7 +1,8 @@
-"""The local HTTP server: probes, metrics, and what the worker or a preStop hook asks of the sidecar.
+"""The HTTP servers: probes, metrics, and what the worker or a preStop hook asks of the sidecar.
 
-It listens on the loopback address by default and takes nothing on trust: bounded headers, bodies, times and
-connections, and a JSON error that says what is accepted.
+Nothing is taken on trust: headers, bodies, times and connections are bounded, and a JSON error says what is accepted.
+Renewals run on the same event loop, so nobody may keep it busy: one that serves who comes from outside of the pod
+answers one request a connection, soon, and lets no address take the places of all others.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 from urllib.parse import parse_qs, urlsplit
@@ -20,7 +22,10 @@ from fingerv7_sidecar.log import Log
 _BODY_LIMIT = 64 * 1024
 _REQUEST_TIMEOUT_S = 10.0
 _IDLE_TIMEOUT_S = 75.0
+_PUBLIC_TIMEOUT_S = 3.0
 _MOST_CONNECTIONS = 64
+_MOST_OF_A_PEER = 8
+"""Of the public server's connections, those that have not said yet what they want."""
 
 
 class Request(NamedTuple):
@@ -54,11 +59,14 @@ def error_reply(status: int, message: str) -> Reply:
 
 
 class Server:
-    """Serves `routes`: path → method → handler."""
+    """Serves `routes`: path → method → handler. `public`: to whoever reaches the pod."""
 
-    def __init__(self, routes: dict[str, dict[str, Handler]], log: Log) -> None:
+    def __init__(self, routes: dict[str, dict[str, Handler]], log: Log, *, public: bool = False) -> None:
         self._routes = routes
         self._log = log
+        self._public = public
+        self._timeout_s = _PUBLIC_TIMEOUT_S if public else _REQUEST_TIMEOUT_S
+        self._silent: Counter[str] = Counter()
         self._connections: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
 
@@ -82,11 +90,13 @@ class Server:
         if task is None or len(self._connections) >= _MOST_CONNECTIONS:
             writer.transport.abort()
             return
+        # Whoever does not take its answer is not waited for any longer than for its request.
+        writer.transport.set_write_buffer_limits(0)
         self._connections.add(task)
         try:
             await self._serve(reader, writer)
         except (OSError, TimeoutError, asyncio.CancelledError, h11.ProtocolError):
-            pass
+            writer.transport.abort()
         finally:
             self._connections.discard(task)
             writer.close()
@@ -96,8 +106,8 @@ class Server:
         first = True
         while True:
             try:
-                async with asyncio.timeout(_REQUEST_TIMEOUT_S if first else _IDLE_TIMEOUT_S):
-                    request = await self._receive(parser, reader)
+                async with asyncio.timeout(self._timeout_s if first else _IDLE_TIMEOUT_S):
+                    request = await self._request(parser, reader, writer)
             except h11.RemoteProtocolError as error:
                 if parser.our_state in (h11.IDLE, h11.SEND_RESPONSE):
                     await self._send(parser, writer, error_reply(error.error_status_hint, f"not valid HTTP: {error}"))
@@ -110,6 +120,24 @@ class Server:
                 return
             parser.start_next_cycle()
             first = False
+            # Reading what has arrived already does not wait, and would let nobody else have a turn.
+            await asyncio.sleep(0)
+
+    async def _request(
+        self, parser: h11.Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> Request | Reply | None:
+        if not self._public:
+            return await self._receive(parser, reader)
+        peer = str((writer.get_extra_info("peername") or ("",))[0])
+        if self._silent[peer] >= _MOST_OF_A_PEER:
+            return None
+        self._silent[peer] += 1
+        try:
+            return await self._receive(parser, reader)
+        finally:
+            self._silent[peer] -= 1
+            if not self._silent[peer]:
+                del self._silent[peer]
 
     async def _receive(self, parser: h11.Connection, reader: asyncio.StreamReader) -> Request | Reply | None:
         head: h11.Request | None = None
@@ -125,11 +153,15 @@ class Server:
                 if len(body) > _BODY_LIMIT:
                     return error_reply(413, f"the body is too large; at most {_BODY_LIMIT} bytes are accepted")
             elif isinstance(event, h11.EndOfMessage) and head:
-                parts = urlsplit(head.target.decode("latin-1"))
+                try:
+                    parts = urlsplit(head.target.decode("latin-1"))
+                    query = parse_qs(parts.query)
+                except ValueError:
+                    return error_reply(400, "the target is not a valid path")
                 return Request(
                     head.method.decode("latin-1"),
                     parts.path,
-                    {key: values[-1] for key, values in parse_qs(parts.query).items()},
+                    {key: values[-1] for key, values in query.items()},
                     {name.decode("latin-1"): value.decode("latin-1") for name, value in head.headers},
                     body,
                 )
@@ -159,6 +191,7 @@ class Server:
             ("content-type", reply.content_type),
             ("content-length", str(len(reply.body))),
             ("cache-control", "no-store"),
+            *([("connection", "close")] if self._public else []),
             *reply.headers,
         ]
         if reply.status == 304:
@@ -168,5 +201,5 @@ class Server:
             out += parser.send(h11.Data(data=reply.body)) or b""
         out += parser.send(h11.EndOfMessage()) or b""
         writer.write(out)
-        async with asyncio.timeout(_REQUEST_TIMEOUT_S):
+        async with asyncio.timeout(self._timeout_s):
             await writer.drain()
