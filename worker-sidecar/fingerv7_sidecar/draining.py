@@ -33,9 +33,12 @@ class Draining:
             self.begin()
         elif not self.asked and proof.lapsed_within(now, _KILL_S):
             self._out.note("drain-ignored", reason="the fence has expired, so the worker is being restarted")
-        elif not self.asked:
-            self.begin()
-            self._until = now.boot + within_s
+        else:
+            # One that comes during another may be the pod's end after a mere restart: it counts from now.
+            earlier = self._until if self.asked else -math.inf
+            if not self.asked:
+                self.begin()
+            self._until = max(earlier, now.boot + within_s)
             self._was_gone = self._is_back = False
 
     def begin(self) -> None:

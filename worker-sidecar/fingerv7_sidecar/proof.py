@@ -15,11 +15,14 @@ from fingerv7_sidecar.outbox import Outbox
 
 
 class Proof:
-    def __init__(self, boot_id: str, out: Outbox) -> None:
+    def __init__(self, boot_id: str, out: Outbox, *, had_one: bool) -> None:
+        """`had_one`: whether an earlier process of this pod left a fence file."""
         self.sent: Clock | None = None
         """When the last acknowledged renewal was sent; None while fenced."""
         self.file_error = ""
         self._lapsed_at: float | None = None
+        self._had_one = had_one
+        """Without a proof before, nothing can have lapsed."""
         self._expired = False
         self._failed_since: float | None = None
         self._boot_id = boot_id
@@ -39,7 +42,7 @@ class Proof:
     def refresh(self, fence_s: float) -> None:
         """Tell the deadline in force."""
         if self.sent:
-            self._expired = False
+            self._expired, self._had_one = False, True
             # Rounded down, because the file keeps milliseconds and must never promise more than is true.
             sent = math.floor(self.sent.boot * 1000) / 1000
             self._out.add(WriteFence(Fence(sent, fence_s, self._boot_id)))
@@ -62,6 +65,8 @@ class Proof:
         because a shell compares whole seconds.
         """
         sent = self.sent
+        if not self._had_one:
+            return
         if self._expired or not sent or math.floor(now.boot) - math.floor(sent.boot) >= math.floor(fence_s):
             self._lapsed_at = now.boot
 

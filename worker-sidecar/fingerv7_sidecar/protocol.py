@@ -61,7 +61,7 @@ class Sidecar:
         runs = found.config is not None and found.config.streams > 0
         self._out = Outbox()
         self.times = Times(policy.timing)
-        self.proof = Proof(identity.boot_id, self._out)
+        self.proof = Proof(identity.boot_id, self._out, had_one=found.fence is not None)
         self.holding = Holding(identity, self.times, self._out, continuous=continued is not None)
         self.config = ConfigFile(identity, found, self._out, confirm_on_write=policy.confirm_on_write)
         self.mirror = Mirror(identity, self.times, self.holding, self.config, self._out)

@@ -1003,6 +1003,48 @@ def test_a_worker_that_is_back_takes_the_hooks_drain_back(world):
     assert not it.annotation("drain")
 
 
+def test_a_hook_during_another_ones_drain_counts_from_its_own_time(world):
+    """The pod is deleted while its worker is being restarted."""
+    it = active(world, "a", policy=LOCKED)
+    it.run(6)
+    it.do(DrainRequested(20.0))
+    it.do(LockProbed(0, held=False))
+    it.run(3)
+    it.do(DrainRequested(60.0))
+    it.do(LockProbed(0, held=True))
+    it.run(50)
+    assert it.annotation("drain") == INC
+    it.run(20)
+    assert not it.annotation("drain")
+
+
+def test_a_hook_during_a_longer_drain_does_not_shorten_it(world):
+    it = active(world, "a")
+    it.run(6)
+    it.do(DrainRequested(60.0))
+    it.do(DrainRequested(5.0))
+    it.run(50)
+    assert it.annotation("drain") == INC
+
+
+def test_a_hook_drains_a_pod_that_has_just_begun(world):
+    """It never had a fence that could have expired."""
+    it = active(world, "a")
+    it.do(DrainRequested(60.0))
+    assert "drain-ignored" not in it.log
+    assert it.annotation("drain") == INC
+
+
+def test_a_hook_drains_nobody_after_a_fence_that_expired_without_a_sidecar(world):
+    it = active(world, "a")
+    it.move(30)
+    it.restart()
+    it.start()
+    it.run(1)
+    it.do(DrainRequested(60.0))
+    assert "drain-ignored" in it.log
+
+
 def test_a_drain_that_somebody_asked_for_is_not_taken_back(world):
     it = active(world, "a", policy=LOCKED)
     it.run(6)

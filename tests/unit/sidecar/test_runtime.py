@@ -64,7 +64,7 @@ def running(api, authority, tmp_path):
         endpoints = Endpoints(runtime, version="7.1")
         server = Server(endpoints.routes(), Log(level="error"))
         port = await server.start("127.0.0.1", 0)
-        public = Server(endpoints.public_routes(drain_key), Log(level="error"))
+        public = Server(endpoints.public_routes(drain_key), Log(level="error"), public=True)
         public_port = await public.start("127.0.0.1", 0)
         task = asyncio.create_task(runtime.run())
 
@@ -407,8 +407,7 @@ async def test_nobody_drains_from_outside_without_the_key(api, running, key, giv
         assert not it.sidecar.draining
 
 
-async def test_a_preStop_hook_drains_with_the_key(api, running, monkeypatch):  # noqa: N802 - its name
-    monkeypatch.setattr("fingerv7_sidecar.draining._KILL_S", 0.0)
+async def test_a_preStop_hook_drains_with_the_key(api, running):  # noqa: N802 - its name
     api.put_worker("w1", "uid-1", assignment=assigned(1, "a"))
     async with running(confirm_on_write=True, drain_key=KEY) as it:
         await it.until(lambda: it.sidecar.applied_epoch == 1)
@@ -423,7 +422,11 @@ async def test_a_preStop_hook_drains_with_the_key(api, running, monkeypatch):  #
 
 async def test_a_preStop_hook_after_an_expired_fence_is_answered_at_once(api, running):  # noqa: N802
     async with running(confirm_on_write=True) as it:
-        await it.until(lambda: it.sidecar.applied_epoch is not None or it.sidecar.lease_held)
+        await it.until(lambda: it.sidecar.lease_held)
+        api.refuse["PUT"] = 500
+        await it.until(lambda: it.sidecar.fenced)
+        api.refuse.clear()
+        await it.until(lambda: it.sidecar.lease_held)
         answer = await it.call("GET", "/drain?within=60s")
         assert answer.body.startswith(b"not drained")
         assert not it.sidecar.draining
