@@ -15,10 +15,12 @@ import h11
 
 _CHUNK = 64 * 1024
 _BODY_LIMIT = 16 << 20
+_NEIGHBOUR_LIMIT = 8 << 10
+"""What is longer than this is no status and no hash, and whoever asks may have 64 MiB in all."""
 
 
 class HttpError(Exception):
-    """No usable answer: refused, broken off, too large, or not HTTP."""
+    """No usable answer: not sendable, refused, broken off, too large, or not HTTP."""
 
 
 class Response(NamedTuple):
@@ -35,11 +37,22 @@ class Connection:
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._parser = h11.Connection(h11.CLIENT)
 
-    async def request(self, method: str, target: str, headers: dict[str, str], body: bytes = b"") -> Response:
-        """Send one request and read its whole answer; the caller sets the deadline. Raises HttpError."""
+    async def request(
+        self, method: str, target: str, headers: dict[str, str], body: bytes = b"", *, at_most: int | None = None
+    ) -> Response:
+        """Send one request and read its answer, or the first `at_most` bytes of it; the caller sets the deadline.
+
+        Raises HttpError.
+        """
+        content = b""
         try:
             status, received = await self._exchange(method, target, headers, body)
-            content = b"".join([part async for part in self._body()])
+            parts: list[bytes] = []
+            async for part in self._body():
+                parts.append(part)
+                if at_most is not None and sum(map(len, parts)) >= at_most:
+                    break
+            content = b"".join(parts)[:at_most]
             self._recycle()
         except BaseException:
             self.close()
@@ -73,16 +86,22 @@ class Connection:
                 raise HttpError(f"the certificate of {self._host} is not trusted: {error.verify_message}") from None
             except OSError as error:
                 raise HttpError(f"cannot connect to {self._host}:{self._port}: {error.strerror or error}") from None
+            except ValueError:
+                raise HttpError(f"{self._host!r} is not the name of a host") from None
             self._parser = h11.Connection(h11.CLIENT)
         host = f"[{self._host}]" if ":" in self._host else self._host
         lines = [("host", f"{host}:{self._port}"), *headers.items()]
         if body or method in ("POST", "PUT"):
             lines.append(("content-length", str(len(body))))
         writer = self._streams[1]
-        out = self._parser.send(h11.Request(method=method, target=target, headers=lines)) or b""
-        if body:
-            out += self._parser.send(h11.Data(data=body)) or b""
-        out += self._parser.send(h11.EndOfMessage()) or b""
+        try:
+            out = self._parser.send(h11.Request(method=method, target=target, headers=lines)) or b""
+            if body:
+                out += self._parser.send(h11.Data(data=body)) or b""
+            out += self._parser.send(h11.EndOfMessage()) or b""
+        except (ValueError, h11.LocalProtocolError):
+            # Neither target nor headers are said: there may be keys in them.
+            raise HttpError("the request cannot be sent as HTTP") from None
         writer.write(out)
         try:
             await writer.drain()
@@ -133,15 +152,21 @@ class Connection:
 async def call(
     url: str, method: str, *, timeout_s: float, body: bytes = b"", headers: Mapping[str, str] | None = None
 ) -> Response:
-    """One request to a neighbour in the pod, on a connection of its own. Raises HttpError and TimeoutError."""
-    parts = urlsplit(url)
-    connection = Connection(parts.hostname or "", parts.port or 80)
+    """One request to a neighbour in the pod, on a connection of its own, and the beginning of its answer.
+
+    Raises HttpError and TimeoutError.
+    """
+    try:
+        parts = urlsplit(url)
+        connection = Connection(parts.hostname or "", parts.port or 80)
+    except ValueError:
+        raise HttpError("the address is not valid") from None
     lines = {"user-agent": "fingerv7-sidecar", "connection": "close", **(headers or {})}
     if body:
         lines["content-type"] = "application/json"
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     try:
         async with asyncio.timeout(timeout_s):
-            return await connection.request(method, target, lines, body)
+            return await connection.request(method, target, lines, body, at_most=_NEIGHBOUR_LIMIT)
     finally:
         connection.close()

@@ -14,6 +14,8 @@ from fingerv7_sidecar.log import LEVELS
 
 _ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+_LABEL = "[a-z0-9_]([-a-z0-9_]{0,61}[a-z0-9_])?"
+_HOST = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*\.?", re.IGNORECASE)
 _ACKS = ("File", "Http", "OnWrite")
 
 
@@ -200,11 +202,14 @@ class _Reader:
         if value:
             try:
                 parts = urlsplit(value)
-                good = parts.scheme == "http" and bool(parts.hostname) and (parts.port or 80) > 0
+                good = parts.scheme == "http" and _is_host(parts.hostname or "") and (parts.port or 80) > 0
+                good = good and bool(re.fullmatch("[!-~]+", value))
             except ValueError:
                 good = False
             if not good:
-                self.problem(f"{key} is not valid; it must be an http:// address in the same pod")
+                self.problem(
+                    f"{key} is not valid; it must be an http:// address in the same pod, in ASCII without blanks"
+                )
         return value
 
 
@@ -242,8 +247,8 @@ def _api(reader: _Reader) -> tuple[str, int]:
         url = f"https://[{host}]:{port or 443}" if _is_ipv6(host) else f"https://{host}:{port or 443}"
     try:
         parts = urlsplit(url)
-        if parts.scheme == "https" and parts.hostname and parts.path in ("", "/"):
-            return parts.hostname, parts.port or 443
+        if parts.scheme == "https" and _is_host(parts.hostname or "") and parts.path in ("", "/"):
+            return parts.hostname or "", parts.port or 443
     except ValueError:
         pass
     reader.problem(
@@ -251,6 +256,10 @@ def _api(reader: _Reader) -> tuple[str, int]:
         "(the server's certificate is always verified)"
     )
     return "", 0
+
+
+def _is_host(text: str) -> bool:
+    return bool(_HOST.fullmatch(text)) or _is_ipv6(text)
 
 
 def _is_ipv6(host: str) -> bool:

@@ -60,6 +60,16 @@ def test_a_registration_carries_what_is_set():
         ({"ACK": "Maybe"}, "File, Http, OnWrite"),
         ({"ACK": "Http"}, "needs ACK_URL"),
         ({"ACK_URL": "ftp://x"}, "http://"),
+        ({"ACK_URL": f"http://{'a' * 64}/"}, "ACK_URL is not valid"),
+        ({"ACK_URL": "http://a..b/"}, "ACK_URL is not valid"),
+        ({"ACK_URL": "http://a b/"}, "ACK_URL is not valid"),
+        ({"ACK_URL": "http://-a/"}, "ACK_URL is not valid"),
+        ({"ACK_URL": f"http://{'a.' * 127}/"}, "ACK_URL is not valid"),
+        ({"ACK_URL": "http://a/b c"}, "ASCII without blanks"),
+        ({"ACK_URL": "http://a/\u00e4"}, "ASCII without blanks"),
+        ({"ACK_URL": "http://a/\tb"}, "ASCII without blanks"),
+        ({"ACK_URL": "http://a:99999/"}, "ACK_URL is not valid"),
+        ({"KUBERNETES_API_URL": "https://a..b"}, "must be https://"),
         ({"LISTEN": "8089"}, "host:port"),
         ({"LOG_LEVEL": "loud"}, "debug, info, warning, error"),
         ({"WORKER_LOCK": "maybe"}, "1 or 0"),
@@ -76,6 +86,19 @@ def test_a_registration_carries_what_is_set():
 def test_what_is_wrong_is_said_with_what_is_accepted(change, says):
     with pytest.raises(SettingsError, match=says):
         read_settings(GOOD | change)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:8000",
+        "http://[::1]/x?y=1",
+        "http://localhost",
+        "http://my_vpn.radio.svc.cluster.local./a%20b",
+    ],
+)
+def test_every_address_that_can_be_asked_is_accepted(url):
+    assert read_settings(GOOD | {"WORKER_HEALTH_URL": url}).worker_health_url == url
 
 
 def test_keys_are_never_shown():
