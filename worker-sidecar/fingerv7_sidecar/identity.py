@@ -31,7 +31,7 @@ class Policy:
     worker_grace_s: float | None = None
     """How long the worker may be gone or silent, for instance while it restarts; None: R."""
     apply_timeout_s: float | None = None
-    """How long an epoch may be unconfirmed; None: T."""
+    """How long an epoch may be unconfirmed, at most T; None: T."""
     has_lock: bool = False
     report_timeout_s: float | None = None
     confirm_on_write: bool = False

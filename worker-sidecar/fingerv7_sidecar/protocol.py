@@ -77,6 +77,7 @@ class Sidecar:
         """What the Lease is to tell, and what of it the worker itself said."""
         self._vpn: dict[str, str] = {}
         self._registers = policy.register_always
+        self._told_apply_limit = False
         self._crashed = False
         """The worker ended although nobody had asked it to: the operator counts that as a death."""
         self._cleared_after = 0
@@ -313,6 +314,10 @@ class Sidecar:
 
     def _adopt_times(self, now: Clock) -> None:
         before = self.times.active
+        asked_s, most_s = self.policy.apply_timeout_s, self._apply_timeout_s
+        if asked_s is not None and asked_s > most_s and not self._told_apply_limit:
+            self._told_apply_limit = True
+            self._out.note("apply-timeout-capped", "warning", asked_s=asked_s, takeover_after_s=most_s)
         if self.times.adopt_shorter(self.proof.age_s(now) or 0.0) and self.times.active != before:
             self._out.note("times", fence_after_s=self.times.fence_s, takeover_after_s=self.times.takeover_s)
             self.proof.refresh(self.times.fence_s)
@@ -412,7 +417,9 @@ class Sidecar:
 
     @property
     def _apply_timeout_s(self) -> float:
-        return self.times.takeover_s if self.policy.apply_timeout_s is None else self.policy.apply_timeout_s
+        """Never above T: for (T + K) · 1.05 / 0.95 the operator reckons with a worker that does not follow."""
+        takeover_s = self.times.takeover_s
+        return takeover_s if self.policy.apply_timeout_s is None else min(self.policy.apply_timeout_s, takeover_s)
 
     def _probe_lock(self) -> None:
         self._lock_probe = self._out.next_serial()

@@ -848,6 +848,17 @@ def test_an_unresponsive_worker_is_emptied_and_no_longer_renewed_but_never_relea
     assert it.streams == 1
 
 
+def test_an_epoch_is_never_unconfirmed_for_longer_than_the_takeover_time(world):
+    """The operator reckons with it."""
+    it = active(world, "a", policy=Policy(timing=Timing(), apply_timeout_s=300.0))
+    it.assign(2, "a", "b")
+    it.run(19)
+    assert "worker-unresponsive" not in it.log
+    it.run(1.5)
+    assert "worker-unresponsive" in it.log
+    assert it.log.count("apply-timeout-capped") == 1
+
+
 def test_an_unconfirmed_epoch_stops_the_renewals(world):
     it = active(world, "a")
     it.assign(2, "a", "b")
