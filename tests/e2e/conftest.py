@@ -1,4 +1,4 @@
-"""A cluster that runs pods, a PostgreSQL that they reach, and images on its nodes, once a session.
+"""A cluster that runs pods, a PostgreSQL that they reach, Helm, and images on the nodes, once a session.
 
 The cluster is the one that FINGERV7_CONTEXT or FINGERV7_KUBECONFIG names, else kind's, else one of plain processes with
 a node (root only). Of a cluster that was named nobody can know how to put images on its nodes and how its pods reach
@@ -11,15 +11,17 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from tests.integration.chart.helm import Helm
 
 from devenv.errors import Missing, MissingRequirementsError
+from devenv.helm import find_helm
 from devenv.images import TARGETS, build_images
 from devenv.pods import PodCluster, start_pods
 from devenv.postgres import DSN_VARIABLE, Postgres, start_postgres
 from devenv.progress import print_progress
 from devenv.surroundings import here
 
-from .fleet import PodFleet
+from .fleet import Surroundings
 
 IMAGES_VARIABLE = "FINGERV7_IMAGES"
 
@@ -71,8 +73,12 @@ def images(pods: PodCluster) -> dict[str, str]:
     return {target: image.name for target, image in built.items()}
 
 
-@pytest.fixture(scope="module")
-def fleet(pods: PodCluster, postgres: Postgres, images: dict[str, str]) -> Iterator[PodFleet]:
-    """Three workers and two operators, nothing else in their namespace."""
-    with PodFleet(pods, postgres, images, workers=3, rows=60) as running:
-        yield running
+@pytest.fixture(scope="session")
+def helm(uncaptured: None, tmp_path_factory: pytest.TempPathFactory) -> Helm:
+    """Helm 4, whose first build takes minutes."""
+    return Helm(find_helm("v4", here(), print_progress), tmp_path_factory.mktemp("helm"))
+
+
+@pytest.fixture(scope="session")
+def around(pods: PodCluster, postgres: Postgres, images: dict[str, str], helm: Helm) -> Surroundings:
+    return Surroundings(pods=pods, postgres=postgres, images=images, helm=helm)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
+
+from tests.integration.chart.helm import Helm
 
 from devenv.errors import CommandError
 from devenv.fleet_setup import Databases, DeadlineError, poll_until
@@ -18,26 +22,58 @@ from reference_worker import checker
 from reference_worker.verdict import Verdict
 
 from . import manifests
-from .installation import apply, install_operator, uninstall_operator
+from .installation import OPERATORS, Installation, apply
+from .manifests import DATABASE, JOURNAL, Object
 
-_DATABASE = "streams-db"
-_JOURNAL = "journal"
+PLANNED_S = 1.0
+"""On nobody in a hand-over."""
+UNPLANNED_S = 21.0
+"""T + 1 s, with the default T."""
 
 
-class PodFleet:
-    """One pool; the operator is installed by `with`, and gone after it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What fleets share, once a session."""
 
-    def __init__(
-        self, pods: PodCluster, postgres: Postgres, images: dict[str, str], *, workers: int, rows: int
-    ) -> None:
-        self.cluster = pods.cluster
+    pods: PodCluster
+    postgres: Postgres
+    images: dict[str, str]
+    helm: Helm
+
+
+class PodFleet(ABC):
+    """One pool and an operator for it; both are installed by `with`, and gone after it.
+
+    Attributes:
+        count: how many workers there are.
+    """
+
+    def __init__(self, around: Surroundings, *, workers: int, rows: int, everywhere: bool) -> None:
+        self.pods = around.pods
+        self.cluster = around.pods.cluster
+        self.images = around.images
         self.namespace = f"e2e-{uuid.uuid4().hex[:8]}"
         self.count = workers
-        self._postgres = postgres
-        self._images = images
-        self._host = pods.reach.address if pods.reach and postgres.can_stop else postgres.host
-        self._databases = Databases(postgres, self.namespace.replace("-", "_"))
+        # Only where the cluster is ours: another operator may serve other namespaces of it.
+        watch = [] if everywhere and self.pods.takes_archives else [self.namespace]
+        self.operator = Installation(self.cluster, around.helm, f"{self.namespace}-ops", around.images, watch)
+        self._postgres = around.postgres
+        self._host = self.pods.reach.address if self.pods.reach and self._postgres.can_stop else self._postgres.host
+        self._databases = Databases(self._postgres, self.namespace.replace("-", "_"))
         self._rows = invent(rows)
+
+    @abstractmethod
+    def objects(self) -> list[Object]:
+        """The pool, and workers where it has none of its own."""
+
+    @abstractmethod
+    def remove_workers(self) -> None:
+        """With the operator still there."""
+
+    @property
+    @abstractmethod
+    def selector(self) -> str:
+        """The label selector of the workers' pods."""
 
     def __enter__(self) -> Self:
         try:
@@ -61,6 +97,22 @@ class PodFleet:
     def get(self, kind: str, name: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.kubectl("get", kind, name, "-o", "json"))
         return found
+
+    def list(self, kind: str, *args: str) -> list[Object]:
+        found: list[Object] = json.loads(self.kubectl("get", kind, *args, "-o", "json"))["items"]
+        return found
+
+    def worker_pods(self) -> dict[str, Object]:
+        return {pod["metadata"]["name"]: pod for pod in self.list("pods", "-l", self.selector)}
+
+    def uid(self, pod: str) -> str:
+        found: str = self.get("pod", pod)["metadata"]["uid"]
+        return found
+
+    def is_new(self, pod: str, former_uid: str) -> bool:
+        """Whether there is another pod of the name, and it is ready."""
+        found = self.get("pod", pod)
+        return found["metadata"]["uid"] != former_uid and is_ready(found)
 
     def running(self) -> dict[str, str]:
         """Who processes what, by the journal: stream → worker."""
@@ -96,17 +148,38 @@ class PodFleet:
         assert verdict.ok, f"{json.dumps(verdict.as_dict(), indent=2)}\n{self.describe()}"
         return verdict
 
+    def assert_no_overlap(self, since: datetime) -> None:
+        """For times at which streams may be on nobody for as long as they like."""
+        verdict = checker.check(self._databases.journal_dsn, allowed_gap_s=3600, since=since)
+        assert not verdict.overlaps, json.dumps(verdict.as_dict(), indent=2)
+
+    def assert_locked_up(self, pod: str) -> None:
+        """No container may write to its image or is root, and none but the sidecar can speak for the worker."""
+        spec = self.get("pod", pod)["spec"]
+        tokens = {each["name"] for each in spec["volumes"] if "projected" in each}
+        holders = [
+            each["name"]
+            for each in (*spec["initContainers"], *spec["containers"])
+            if tokens & {mount["name"] for mount in each["volumeMounts"]}
+        ]
+        assert holders == [spec["initContainers"][0]["name"]]
+        tried = "import os; print(os.getuid()); open('/x', 'w')"
+        inside = ("exec", pod, "-c", manifests.WORKER, "--", "python3", "-c", tried)
+        assert self.cluster.kubectl("-n", self.namespace, *inside, check=False).split() == ["65532"]
+
     def describe(self) -> str:
         """For a failure: objects, events, and the end of each log."""
         parts = []
-        for args in (
-            ("get", "pods,fingerworkers,streampools,leases", "-o", "wide"),
-            ("get", "events", "--sort-by=.lastTimestamp"),
-            ("logs", "-l", "app=fingerv7-operator", "--tail=20", "--prefix"),
-            ("logs", "-l", f"app={manifests.WORKER}", "--all-containers", "--tail=10", "--prefix"),
+        for namespace, args in (
+            (self.namespace, ("get", "pods,fingerworkers,streampools,leases", "-o", "wide")),
+            (self.namespace, ("get", "streampools", "-o", "jsonpath={.items[*].status.conditions}")),
+            (self.namespace, ("get", "events", "--sort-by=.lastTimestamp")),
+            (self.operator.namespace, ("get", "pods", "-o", "wide")),
+            (self.operator.namespace, ("logs", "-l", OPERATORS, "--tail=30", "--prefix")),
+            (self.namespace, ("logs", "-l", self.selector, "--all-containers", "--tail=10", "--prefix")),
         ):
             try:
-                parts.append(f"$ kubectl {' '.join(args)}\n{self.kubectl(*args)}")
+                parts.append(f"$ kubectl {' '.join(args)}\n{self.cluster.kubectl('-n', namespace, *args)}")
             except CommandError as error:
                 parts.append(str(error))
         return "\n".join(parts)
@@ -115,53 +188,36 @@ class PodFleet:
 
     def remove(self) -> None:
         """Workers, pool, what they were, then the operator: nothing may hang on a finalizer."""
-        # In the foreground: a pod that is still there would register itself again.
-        options = ("--cascade=foreground", "--ignore-not-found", "--timeout=90s")
-        self.kubectl("delete", "statefulset", manifests.WORKER, *options)
-        self.kubectl("delete", "streampools", "--all", "--timeout=60s")
-        self.kubectl("delete", "fingerworkers", "--all", "--timeout=60s")
-        uninstall_operator(self.cluster, self.namespace)
+        if self.operator.crds():
+            self.remove_workers()
+            self.kubectl("delete", "streampools", "--all", "--timeout=120s")
+            self.kubectl("delete", "fingerworkers", "--all", "--timeout=60s")
+        self.operator.remove()
         self.cluster.kubectl("delete", "namespace", self.namespace, "--ignore-not-found", "--timeout=120s")
         self._databases.drop()
 
     def _set_up(self) -> None:
         self._databases.create([])
         self.cluster.kubectl("create", "-f", "-", input=json.dumps(manifests.namespace(self.namespace)))
-        install_operator(self.cluster, self.namespace, self._images["operator"])
-        database = self._databases.secret(self._host)["stringData"]
+        self.operator.install()
         journal = {
             "dsn": self._postgres.dsn(
                 f"{self.namespace.replace('-', '_')}_journal", host=self._host, ca_file="/etc/journal/ca.crt"
             ),
             "ca.crt": self._postgres.ca_file.read_text(encoding="ascii"),
         }
-        apply(
-            self.cluster,
-            self.namespace,
-            [
-                manifests.secret(_DATABASE, database),
-                manifests.secret(_JOURNAL, journal),
-                manifests.pool(secret_name=_DATABASE),
-                *manifests.worker_rights(self.count),
-                manifests.workers(
-                    self.count,
-                    sidecar_image=self._images["worker-sidecar"],
-                    worker_image=self._images["reference-worker"],
-                    journal_secret=_JOURNAL,
-                    max_streams=60,
-                ),
-            ],
-        )
+        database = self._databases.secret(self._host)["stringData"]
+        secrets = [manifests.secret(DATABASE, database), manifests.secret(JOURNAL, journal)]
+        apply(self.cluster, self.namespace, [*secrets, *self.objects()])
         self.wait_for(self._all_registered, "all workers have registered", deadline_s=180)
         # Only now: whoever comes first would get everything, and keep it until the balance is looked at.
         self._databases.table.insert(self._rows)
         self.wait_all_running()
 
     def _all_registered(self) -> bool:
-        found = json.loads(self.kubectl("get", "fingerworkers", "-o", "json"))["items"]
-        return sum(_is_ready(each) for each in found) == self.count
+        return sum(is_ready(each) for each in self.list("fingerworkers")) == self.count
 
 
-def _is_ready(worker: dict[str, Any]) -> bool:
-    conditions = worker.get("status", {}).get("conditions", [])
+def is_ready(thing: Object) -> bool:
+    conditions = thing.get("status", {}).get("conditions", [])
     return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)

@@ -1,33 +1,85 @@
-"""How the operator comes onto a cluster and off it again: the one place that a Helm chart will replace."""
+"""How the operator comes onto a cluster and off it again: `helm install` and `helm uninstall` of `charts/fingerv7`."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
+
+from tests.integration.chart.helm import RELEASE, Helm
 
 from devenv.cluster import Cluster
-from devenv.fleet_objects import operator_rules
 
-from .manifests import RESTRICTED, RESTRICTED_POD, Object, account
+from . import manifests
+from .manifests import Object
 
 ROOT = Path(__file__).parents[2]
-NAME = "fingerv7-operator"
-_ROLLOUT_S = 120
+CRDS = ("streampools.fingerv7.io", "fingerworkers.fingerv7.io")
+OPERATORS = f"app.kubernetes.io/instance={RELEASE},app.kubernetes.io/component=operator"
+"""The label selector of the operator's pods."""
+_READY = ("--wait", "--timeout", "140s")
 
 
-def install_operator(cluster: Cluster, namespace: str, image: str) -> None:
-    """CRDs, rights in this namespace only, two replicas; returns when both are ready."""
-    cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"))
-    cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(ROOT / "crds"))
-    apply(cluster, namespace, [*account(NAME, operator_rules()), _deployment(namespace, image)])
-    cluster.kubectl("rollout", "status", f"deployment/{NAME}", "-n", namespace, f"--timeout={_ROLLOUT_S}s")
+class Installation:
+    """One release, in a namespace of its own that enforces the Pod Security level `restricted`.
 
+    Args:
+        watch: the namespaces that it serves; none means all of them, which is the chart's default.
+    """
 
-def uninstall_operator(cluster: Cluster, namespace: str) -> None:
-    """What `install_operator` made, except the CRDs: deleting those would delete other people's objects."""
-    kinds = "deployment,role,rolebinding,serviceaccount"
-    for kind in kinds.split(","):
-        cluster.kubectl("delete", kind, NAME, "-n", namespace, "--ignore-not-found", "--timeout=60s")
+    def __init__(
+        self, cluster: Cluster, helm: Helm, namespace: str, images: dict[str, str], watch: list[str]
+    ) -> None:
+        self._cluster = cluster
+        self._helm = helm.on(cluster.kubeconfig)
+        self.namespace = namespace
+        self._values: dict[str, Any] = {
+            "image": _image(images["operator"]),
+            "sidecarImage": _image(images["worker-sidecar"]),
+            "watchNamespaces": watch,
+        }
+
+    def install(self) -> None:
+        """Returns when all replicas are ready."""
+        self._cluster.kubectl("create", "-f", "-", input=json.dumps(manifests.namespace(self.namespace)))
+        values = dict(self._values)
+        if self.crds():
+            # Those that an earlier release left, or somebody else's: brought up to date, not taken over.
+            self._cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"))
+            values["crds"] = {"enabled": False}
+        self._helm.install(self.namespace, values, *_READY)
+        self._cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", *_as_arguments(CRDS))
+
+    def test(self) -> None:
+        """What `helm test` finds; raises CommandError."""
+        self._helm.run("test", RELEASE, "-n", self.namespace, "--timeout", "120s")
+
+    def uninstall(self) -> None:
+        """Nothing happens where it has been uninstalled before."""
+        self._helm.run("uninstall", RELEASE, "-n", self.namespace, "--ignore-not-found")
+
+    def remove(self) -> None:
+        """The release and its namespace. CRDs stay: deleting them would delete other people's objects."""
+        self.uninstall()
+        self._cluster.kubectl("delete", "namespace", self.namespace, "--ignore-not-found", "--timeout=120s")
+
+    def kubectl(self, *args: str) -> str:
+        return self._cluster.kubectl("-n", self.namespace, *args)
+
+    def crds(self) -> list[str]:
+        """Which of ours the cluster has."""
+        return self._cluster.kubectl("get", "crd", *CRDS, "--ignore-not-found", "-o", "name").split()
+
+    def leader(self) -> str:
+        """Who holds the election's Lease, as `<pod>_…`; empty for nobody."""
+        return self.kubectl("get", "lease", "fingerv7-operator", "-o", "jsonpath={.spec.holderIdentity}")
+
+    def leading_pod(self) -> str:
+        names = self.kubectl("get", "pods", "-l", OPERATORS, "-o", "jsonpath={.items[*].metadata.name}").split()
+        return next(name for name in names if name in self.leader())
+
+    def wait_ready(self) -> None:
+        self.kubectl("rollout", "status", f"deployment/{RELEASE}", "--timeout=90s")
 
 
 def apply(cluster: Cluster, namespace: str, objects: list[Object]) -> None:
@@ -35,40 +87,21 @@ def apply(cluster: Cluster, namespace: str, objects: list[Object]) -> None:
     cluster.kubectl("apply", "-n", namespace, "-f", "-", input=json.dumps(documents))
 
 
-def _deployment(namespace: str, image: str) -> Object:
-    labels = {"app": NAME}
-    probe = {"httpGet": {"path": "/healthz", "port": 8080}}
-    container = {
-        "name": "operator",
-        "image": image,
-        "imagePullPolicy": "IfNotPresent",
-        "env": [
-            {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
-            {"name": "POD_NAMESPACE", "value": namespace},
-            {"name": "FINGERV7_NAMESPACES", "value": namespace},
-        ],
-        "ports": [{"name": "http", "containerPort": 8080}],
-        "startupProbe": {**probe, "periodSeconds": 1, "failureThreshold": 60},
-        "readinessProbe": {**probe, "periodSeconds": 2},
-        "livenessProbe": {**probe, "periodSeconds": 10, "failureThreshold": 3},
-        "securityContext": dict(RESTRICTED),
-        "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}},
-    }
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": NAME, "labels": labels},
-        "spec": {
-            "replicas": 2,
-            "selector": {"matchLabels": labels},
-            "template": {
-                "metadata": {"labels": labels},
-                "spec": {
-                    "serviceAccountName": NAME,
-                    "enableServiceLinks": False,
-                    "securityContext": dict(RESTRICTED_POD),
-                    "containers": [container],
-                },
-            },
-        },
-    }
+def evict(cluster: Cluster, namespace: str, name: str) -> None:
+    """As `kubectl drain` does it: a PodDisruptionBudget may refuse it. Raises CommandError."""
+    body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}}
+    path = f"/api/v1/namespaces/{namespace}/pods/{name}/eviction"
+    cluster.kubectl("create", "--raw", path, "-f", "-", input=json.dumps(body))
+
+
+def _image(reference: str) -> dict[str, str]:
+    """Values for `registry:5000/name:tag` or `name@sha256:…`."""
+    name, at, digest = reference.partition("@")
+    if at:
+        return {"repository": name, "digest": digest}
+    repository, colon, tag = name.rpartition(":")
+    return {"repository": repository, "tag": tag} if colon and "/" not in tag else {"repository": name}
+
+
+def _as_arguments(crds: tuple[str, ...]) -> list[str]:
+    return [f"crd/{name}" for name in crds]

@@ -1,4 +1,6 @@
-"""What a user with workers of his own applies: a pool, rights for the sidecars, a StatefulSet of sidecar and worker."""
+"""What a user applies: a pool with managed workers; or one for workers of his own, with rights for their sidecars and
+a StatefulSet of sidecar and worker.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,12 @@ from typing import Any
 Object = dict[str, Any]
 
 POOL = "radio"
+DATABASE = "streams-db"
+JOURNAL = "journal"
+"""Names of the Secrets."""
 WORKER = "fingerv7"
+SIDECAR = "fingerv7-sidecar"
+"""Containers of managed workers."""
 PORT = 8089
 
 # docs/workers.md has this line: it needs no more than a POSIX shell.
@@ -16,7 +23,9 @@ FENCE_HOLDS = (
     "read s d b </config/fence && read u _ </proc/uptime && read i </proc/sys/kernel/random/boot_id && "
     '[ "$b" = "$i" ] && a=$((${u%.*} - ${s%.*})) && [ $a -ge 0 ] && [ $a -lt ${d%.*} ]'
 )
-_DRAIN = f"import urllib.request; urllib.request.urlopen('http://127.0.0.1:{PORT}/drain?timeout=25s').read()"
+_DRAIN = (
+    f"import urllib.request; urllib.request.urlopen('http://127.0.0.1:{PORT}/drain?timeout=25s&within=45s').read()"
+)
 
 RESTRICTED_POD: Mapping[str, Any] = {
     "runAsNonRoot": True,
@@ -37,14 +46,37 @@ def namespace(name: str) -> Object:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
 
 
+def plain_pod(name: str, image: str, command: list[str] | None = None) -> Object:
+    """One container that Pod Security lets through, and nothing of ours."""
+    container: Object = {
+        "name": "main",
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "securityContext": dict(RESTRICTED),
+    }
+    if command is not None:
+        container["command"] = command
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "labels": {"app": "kept"}},
+        "spec": {
+            "restartPolicy": "Never",
+            "terminationGracePeriodSeconds": 3,
+            "securityContext": dict(RESTRICTED_POD),
+            "containers": [container],
+        },
+    }
+
+
 def secret(name: str, values: Mapping[str, str]) -> Object:
     return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": dict(values)}
 
 
-def pool(*, secret_name: str) -> Object:
-    """Open for registration; the times are the defaults."""
+def pool(**spec: Any) -> Object:
+    """The times of failures are the defaults."""
     source = {
-        "secretRef": {"name": secret_name},
+        "secretRef": {"name": DATABASE},
         "table": "streams",
         "columns": {"location": "location", "weight": "weight"},
         "notifyChannel": "streams_changed",
@@ -53,7 +85,35 @@ def pool(*, secret_name: str) -> Object:
         "apiVersion": "fingerv7.io/v1alpha1",
         "kind": "StreamPool",
         "metadata": {"name": POOL},
-        "spec": {"source": {"postgres": source}, "registration": "Open"},
+        "spec": {"source": {"postgres": source}, **spec},
+    }
+
+
+def managed_workers(count: int, *, worker_image: str, max_streams: int) -> Object:
+    """`spec.workers`: the sidecar's image is the chart's business, and so is all that `restricted` asks for."""
+    env = [
+        {"name": "WORKER_NAME", "value": "$(FINGERWORKER_NAME)"},
+        {"name": "CONFIG_DIR", "value": "/config"},
+        {"name": "JOURNAL_DSN", "valueFrom": {"secretKeyRef": {"name": JOURNAL, "key": "dsn"}}},
+    ]
+    container = {
+        "name": WORKER,
+        "image": worker_image,
+        "command": ["python3", "-m", "reference_worker"],
+        "env": env,
+        "securityContext": {"readOnlyRootFilesystem": True},
+        "resources": {"requests": {"cpu": "20m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
+        "volumeMounts": [{"name": "journal", "mountPath": "/etc/journal", "readOnly": True}],
+    }
+    volumes = [{"name": "journal", "secret": {"secretName": JOURNAL}}]
+    return {
+        "replicas": count,
+        "template": {"spec": {"containers": [container], "volumes": volumes}},
+        "sidecar": {
+            "env": [{"name": "WORKER_LOCK", "value": "1"}],
+            "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}},
+        },
+        "defaults": {"maxStreams": max_streams},
     }
 
 
@@ -98,7 +158,7 @@ def account(name: str, rules: list[Object]) -> list[Object]:
     ]
 
 
-def workers(count: int, *, sidecar_image: str, worker_image: str, journal_secret: str, max_streams: int) -> Object:
+def workers(count: int, *, sidecar_image: str, worker_image: str, max_streams: int) -> Object:
     """The token is mounted into the sidecar only."""
     labels = {"app": WORKER}
     config = {"name": "config", "mountPath": "/config"}
@@ -128,7 +188,7 @@ def workers(count: int, *, sidecar_image: str, worker_image: str, journal_secret
         "env": [
             {"name": "WORKER_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
             {"name": "CONFIG_DIR", "value": "/config"},
-            {"name": "JOURNAL_DSN", "valueFrom": {"secretKeyRef": {"name": journal_secret, "key": "dsn"}}},
+            {"name": "JOURNAL_DSN", "valueFrom": {"secretKeyRef": {"name": JOURNAL, "key": "dsn"}}},
         ],
         "startupProbe": {**probe, "failureThreshold": 3600},
         "livenessProbe": {**probe, "timeoutSeconds": 1, "failureThreshold": 1, "terminationGracePeriodSeconds": 2},
@@ -158,7 +218,7 @@ def workers(count: int, *, sidecar_image: str, worker_image: str, journal_secret
                     "containers": [worker],
                     "volumes": [
                         {"name": "config", "emptyDir": {}},
-                        {"name": "journal", "secret": {"secretName": journal_secret}},
+                        {"name": "journal", "secret": {"secretName": JOURNAL}},
                         {"name": "token", "projected": {"sources": _token_sources()}},
                     ],
                 },

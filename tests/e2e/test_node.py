@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from devenv.cluster import Cluster
 from devenv.errors import CommandError
 from devenv.homes import load_record, reap_abandoned
 from devenv.network import Network
@@ -23,8 +22,8 @@ from devenv.remains import containers
 from devenv.status import render_status
 
 from . import manifests
-from .installation import apply
-from .manifests import RESTRICTED, RESTRICTED_POD, Object
+from .installation import apply, evict
+from .manifests import plain_pod
 
 PYTHONPATH = os.pathsep.join(sys.path)
 OWNER = """
@@ -46,28 +45,6 @@ def namespace(pods: PodCluster) -> Iterator[str]:
     pods.cluster.kubectl("delete", "namespace", name, "--timeout=90s")
 
 
-def pod(name: str, image: str, command: list[str] | None = None) -> Object:
-    container: Object = {
-        "name": "main",
-        "image": image,
-        "imagePullPolicy": "IfNotPresent",
-        "securityContext": dict(RESTRICTED),
-    }
-    if command is not None:
-        container["command"] = command
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name, "labels": {"app": "kept"}},
-        "spec": {
-            "restartPolicy": "Never",
-            "terminationGracePeriodSeconds": 3,
-            "securityContext": dict(RESTRICTED_POD),
-            "containers": [container],
-        },
-    }
-
-
 def test_a_pod_calls_the_api_server_by_its_service_with_its_own_token(
     pods: PodCluster, namespace: str, images: dict[str, str]
 ) -> None:
@@ -80,7 +57,7 @@ def test_a_pod_calls_the_api_server_by_its_service_with_its_own_token(
         "print(u.urlopen(r, context=c).read().decode())"
     )
     cluster = pods.cluster
-    apply(cluster, namespace, [pod("caller", images["operator"], ["python3", "-c", code])])
+    apply(cluster, namespace, [plain_pod("caller", images["operator"], ["python3", "-c", code])])
     cluster.kubectl(
         *("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/caller", "-n", namespace, "--timeout=60s")
     )
@@ -92,7 +69,7 @@ def test_a_pod_calls_the_api_server_by_its_service_with_its_own_token(
 def test_an_eviction_is_refused_while_a_budget_forbids_it(
     pods: PodCluster, namespace: str, images: dict[str, str]
 ) -> None:
-    sleeping = pod("kept", images["operator"], ["sleep", "600"])
+    sleeping = plain_pod("kept", images["operator"], ["sleep", "600"])
     budget = {
         "apiVersion": "policy/v1",
         "kind": "PodDisruptionBudget",
@@ -110,14 +87,8 @@ def test_an_eviction_is_refused_while_a_budget_forbids_it(
     pods.cluster.kubectl("wait", "--for=delete", "pod/kept", "-n", namespace, "--timeout=30s")
 
 
-def evict(cluster: Cluster, namespace: str, name: str) -> None:
-    body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}}
-    path = f"/api/v1/namespaces/{namespace}/pods/{name}/eviction"
-    cluster.kubectl("create", "--raw", path, "-f", "-", input=json.dumps(body))
-
-
 def test_restricted_is_enforced(pods: PodCluster, namespace: str, images: dict[str, str]) -> None:
-    careless = pod("careless", images["operator"])
+    careless = plain_pod("careless", images["operator"])
     del careless["spec"]["containers"][0]["securityContext"]
     with pytest.raises(CommandError, match="violates PodSecurity"):
         apply(pods.cluster, namespace, [careless])
@@ -126,7 +97,7 @@ def test_restricted_is_enforced(pods: PodCluster, namespace: str, images: dict[s
 def test_nothing_of_a_node_outlives_the_next_start_after_its_owner_was_killed(pods: PodCluster) -> None:
     if not pods.cluster.can_stop_apiserver:
         pytest.skip("this is about the node of plain processes; here is another cluster")
-    code = OWNER.replace("POD", repr(pod("left", SANDBOX_IMAGE)))
+    code = OWNER.replace("POD", repr(plain_pod("left", SANDBOX_IMAGE)))
     with subprocess.Popen(
         [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": PYTHONPATH}, stdout=subprocess.PIPE
     ) as owner:

@@ -1,0 +1,91 @@
+"""Workers that the operator runs: a StreamPool with `spec.workers`."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+from . import manifests
+from .fleet import PodFleet, is_ready
+from .manifests import POOL, Object
+
+MAX_STREAMS = 60
+
+
+class ManagedFleet(PodFleet):
+    @property
+    def selector(self) -> str:
+        return f"fingerv7.io/pool={POOL},fingerv7.io/managed=true"
+
+    def objects(self) -> list[Object]:
+        return [
+            manifests.pool(
+                workers=self._workers(),
+                drainTimeout="60s",
+                # Who has just come gets his share at once, or every test would wait for it.
+                balancing={"cooldown": "1s", "maxMovesPerRoundPercent": 100},
+            )
+        ]
+
+    def remove_workers(self) -> None:
+        """They go with their pool."""
+
+    # --- what is there -------------------------------------------------------------------------------------
+
+    def names(self) -> list[str]:
+        return sorted(each["metadata"]["name"] for each in self.list("fingerworkers"))
+
+    def uids(self) -> dict[str, str]:
+        return {name: pod["metadata"]["uid"] for name, pod in self.worker_pods().items()}
+
+    def busiest(self) -> str:
+        """The worker with the most streams."""
+        return Counter(self.running().values()).most_common(1)[0][0]
+
+    def condition(self) -> tuple[str, str]:
+        """Reason and message of WorkersReady."""
+        for each in self.get("streampool", POOL)["status"].get("conditions", []):
+            if each["type"] == "WorkersReady":
+                return each["reason"], each["message"]
+        return "", ""
+
+    def out_of_service(self) -> int:
+        """How many pods are missing, on their way out, or not ready."""
+        pods = self.worker_pods().values()
+        return self.count - sum(is_ready(pod) and "deletionTimestamp" not in pod["metadata"] for pod in pods)
+
+    # --- what is done and waited for -----------------------------------------------------------------------
+
+    def scale(self, replicas: int) -> None:
+        self.count = replicas
+        self.kubectl("scale", f"streampool/{POOL}", f"--replicas={replicas}")
+
+    def change_template(self, *, image: str | None = None, rollout: Object | None = None, **env: str) -> None:
+        """`kubectl patch`, with the whole template: a merge replaces lists. Without arguments it is as it was."""
+        workers = self._workers(image)
+        for name, value in env.items():
+            workers["template"]["spec"]["containers"][0]["env"].append({"name": name, "value": value})
+        self.patch({"template": workers["template"], "rollout": rollout})
+
+    def patch(self, workers: dict[str, Any]) -> None:
+        body = json.dumps({"spec": {"workers": workers}})
+        self.kubectl("patch", "streampool", POOL, "--type=merge", "-p", body)
+
+    def is_settled(self) -> bool:
+        """All as wanted, on pods from the present template, and streams on each of them."""
+        pool = self.get("streampool", POOL)
+        status = pool["status"]
+        told = [status.get(f"{key}Replicas") for key in ("desired", "ready", "updated")]
+        new = status["observedGeneration"] == pool["metadata"]["generation"]
+        if not new or told != [self.count] * 3 or self.condition()[0] != "AsWanted" or self.out_of_service():
+            return False
+        return len(set(self.running().values())) == self.count
+
+    def wait_settled(self, deadline_s: float = 150) -> None:
+        self.wait_for(self.is_settled, f"{self.count} workers are as wanted", deadline_s=deadline_s)
+        self.wait_all_running()
+
+    def _workers(self, image: str | None = None) -> Object:
+        image = image or self.images["reference-worker"]
+        return manifests.managed_workers(self.count, worker_image=image, max_streams=MAX_STREAMS)
