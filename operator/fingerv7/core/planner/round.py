@@ -92,15 +92,13 @@ class _Round:
             forced = max(forced, fewest_to_place(p, fleet.owner >= 0) + stays)
         if len(waiting) == asked:
             # Only when nothing else moves: loads are judged once repairs have settled.
-            balancing = balance(fleet)
+            waited, balancing = waiting, balance(fleet)
             if balancing:
                 self._label(np.flatnonzero(fleet.owner != p.owner), busy=before > 0)
                 forced += balancing.came_home
                 if balancing.fair:
                     forced += fewest_to_balance(p, balancing.owner, balancing.used, fleet.used, balancing.fair)
-                waited, waiting = waiting, self._place(waiting)
-                # Who left an over-full worker and is back now did not have to move after all.
-                forced -= int(((fleet.owner[waited] >= 0) & (fleet.owner[waited] == p.owner[waited])).sum())
+                waiting = self._place(waiting)
             else:
                 rotated = rotate(fleet)
                 self._mark(rotated, Trigger.Rotation)
@@ -108,6 +106,8 @@ class _Round:
                 if len(rotated) and len(waiting):
                     # Streams of one class differ in bytes: there may be room now for one that waits.
                     waiting = squeeze(fleet, waiting, p.capacity)
+            # Who left an over-full worker and is back now did not have to move after all.
+            forced -= int(((fleet.owner[waited] >= 0) & (fleet.owner[waited] == p.owner[waited])).sum())
         forced -= int(self._is_kept(waiting).sum())
         return self._answer(np.sort(waiting), before, imbalance_before, max(0, forced) + wished)
 
