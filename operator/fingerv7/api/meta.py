@@ -2,11 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from fingerv7.api.fields import Model
+
+MAX_DEPTH = 64
+"""Levels of objects and lists below `spec`; a pod needs about a dozen."""
+_SHOWN = 6
+
+
+def too_deep(document: object, most: int) -> Sequence[str] | None:
+    """The way to something below so many levels of objects and lists, or None. Does not recurse."""
+    level: list[tuple[object, tuple[str, ...]]] = [(document, ())]
+    for _ in range(most + 1):
+        level = [
+            (each, (*way, str(key)) if len(way) < _SHOWN else way)
+            for value, way in level
+            for key, each in _inside(value)
+            if isinstance(each, (Mapping, list))
+        ]
+        if not level:
+            return None
+    return level[0][1]
+
+
+def _inside(value: object) -> Iterable[tuple[object, object]]:
+    if isinstance(value, Mapping):
+        return value.items()
+    return enumerate(value) if isinstance(value, list) else ()
 
 
 class ObjectMeta(Model):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from fingerv7.api.conditions import ApprovalReason, Conditions, MoveReason
 from fingerv7.api.fields import (
@@ -28,7 +30,7 @@ from fingerv7.api.fields import (
     WrittenDuration,
     validations,
 )
-from fingerv7.api.meta import Resource
+from fingerv7.api.meta import MAX_DEPTH, Resource, too_deep
 from fingerv7.api.rules import EXCLUSION, POD_STOP_TIME, POD_STOP_TIME_MS, POOL, TIMES
 from fingerv7.api.workers import Workers
 from fingerv7.contract import Timing, parse_duration
@@ -503,3 +505,16 @@ class StreamPool(Resource):
     """What is wanted."""
     status: StreamPoolStatus = Field(default_factory=StreamPoolStatus)
     """What the operator sees."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_shallow(cls, document: object) -> object:
+        """Before anything recurses into it: parts of a pod template are whatever somebody wrote."""
+        deep = too_deep(document.get("spec"), MAX_DEPTH) if isinstance(document, Mapping) else None
+        if deep is not None:
+            raise PydanticCustomError(
+                "too_deep",
+                "{where} is nested too deep; at most {most} levels are accepted",
+                {"where": ".".join(["spec", *deep[:5]]) + ("…" if len(deep) > 5 else ""), "most": MAX_DEPTH},
+            )
+        return document

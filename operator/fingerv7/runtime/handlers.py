@@ -14,6 +14,7 @@ import kopf
 
 from fingerv7.adapters.kube.credentials import Credentials
 from fingerv7.contract import GROUP, VERSION
+from fingerv7.runtime import shallow
 from fingerv7.runtime.feed import PoolFeed
 
 
@@ -57,6 +58,7 @@ def settings() -> kopf.OperatorSettings:
 
 def registry(feed: PoolFeed, credentials: Credentials) -> kopf.OperatorRegistry:
     """The handlers, which tell `feed`."""
+    shallow.protect_kopf()
     handlers = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=handlers)
@@ -77,6 +79,7 @@ async def connection_info(credentials: Credentials) -> kopf.AiohttpSession:
         connector=aiohttp.TCPConnector(ssl=credentials.ssl_context, limit=0),
         headers={"Authorization": authorization} if authorization else {},
         proxy=credentials.proxy,
+        response_class=shallow.Response,
     )
     return kopf.AiohttpSession(
         server=credentials.server, aiohttp_session=session, default_namespace=credentials.namespace

@@ -91,7 +91,8 @@ class Pools:
     async def _invalid(self, key: PoolKey, body: Mapping[str, Any], error: ValidationError) -> None:
         """The CRD refuses what is written now; an object from before a rule was added may still get here."""
         problems = "; ".join(
-            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}" for problem in error.errors()
+            ": ".join(filter(None, (".".join(str(part) for part in problem["loc"]), problem["msg"])))
+            for problem in error.errors(include_url=False, include_input=False)
         )
         log.error("StreamPool %s/%s cannot be used, the last good one stays in force: %s", *key, problems)
         involved = STREAMPOOLS.reference(key[1], body["metadata"]["uid"])

@@ -1,0 +1,56 @@
+"""Whatever the API server takes, kopf gets it parsed, and StreamPool.parse refuses it with a sentence."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from kopf._cogs.clients import api as kopf_api
+from pydantic import ValidationError
+
+from fingerv7.api.streampool import StreamPool
+from fingerv7.runtime import shallow
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+)
+
+
+def a_pool(foo: str) -> str:
+    template = f'{{"spec": {{"containers": [{{"name": "fingerv7"}}], "foo": {foo}}}}}'
+    source = '{"postgres": {"secretRef": {"name": "db"}, "table": "streams"}}'
+    return (
+        '{"apiVersion": "fingerv7.io/v1alpha1", "kind": "StreamPool", "metadata": {"name": "radio"}, '
+        f'"spec": {{"source": {source}, "workers": {{"template": {template}}}}}}}'
+    )
+
+
+@pytest.mark.parametrize("depth", [100, 990, 3_000, 9_990, 100_000])
+@pytest.mark.parametrize(("opened", "closed"), [('{"a":', "}"), ("[", "]")])
+def test_a_pool_that_is_nested_however_deep_is_refused_with_a_sentence(depth, opened, closed):
+    shallow.protect_kopf()
+    read = vars(kopf_api)["json"].loads(a_pool(opened * depth + '"}]"' + closed * depth))
+    assert read["metadata"] == {"name": "radio"}
+    with pytest.raises(ValidationError, match=r"spec\.workers\.template\.spec\.foo.* at most 64 levels are accepted"):
+        StreamPool.parse(read)
+
+
+def test_as_deep_as_pods_are_is_accepted():
+    StreamPool.parse(shallow.loads(a_pool('{"a":' * 50 + "1" + "}" * 50)))
+
+
+@given(JSON)
+def test_what_is_cut_is_only_what_is_too_deep(value):
+    text = json.dumps(value)
+    assert shallow.loads(text) == value
+    assert shallow._cut(text) == text
+    deep = "[" * 2_000 + "]" * 2_000
+    assert shallow.loads(f'[{text}, {deep}, {text}, {{"a": {deep}}}, {text}]')[::2] == [value] * 3
+
+
+def test_what_is_no_json_is_an_error():
+    with pytest.raises(ValueError, match="Expecting value"):
+        shallow.loads('{"a": }')
