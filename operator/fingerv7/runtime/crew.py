@@ -12,14 +12,17 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
+import orjson
+
 from fingerv7.adapters.kube.errors import KubeError
 from fingerv7.adapters.kube.lane import Lane
 from fingerv7.adapters.kube.resources import STREAMPOOLS
 from fingerv7.api.conditions import WorkersReady as Reason
 from fingerv7.api.streampool import StreamPool
-from fingerv7.api.workers import FenceCheck
+from fingerv7.api.workers import FenceCheck, Workers
 from fingerv7.core.managed.autoscale import demand
 from fingerv7.core.managed.model import (
+    MAX_ORDINAL,
     CreateWorker,
     MakePod,
     Member,
@@ -35,7 +38,7 @@ from fingerv7.core.managed.report import HARMLESS, NOTHING, Report, report
 from fingerv7.core.managed.rollout import Rollout
 from fingerv7.core.managed.round import Crew, Memory, Plan, decide
 from fingerv7.core.model import Worker
-from fingerv7.runtime.crew_writer import CrewWriter, Recipe, name_of
+from fingerv7.runtime.crew_writer import CrewWriter, Recipe, name_of, unusable
 from fingerv7.runtime.fleet import PoolKey
 from fingerv7.runtime.mounts import Mounts
 from fingerv7.runtime.office import AT_ONCE, Office
@@ -59,6 +62,14 @@ BUDGET_S = 60.0
 RETELL_S = 60.0
 RETRY_S = 1.0
 ERROR_PAUSE_S = 5.0
+
+
+class _NoImageError(Exception):
+    def __init__(self) -> None:
+        super().__init__(
+            "name the sidecar's image in spec.workers.sidecar.image, or for all pools in the operator's "
+            "FINGERV7_SIDECAR_IMAGE"
+        )
 
 
 class CrewLoop:
@@ -211,12 +222,14 @@ class CrewLoop:
             return frozenset()
         namespace, pool = self._key
         store = self._office.fleet.workers.store
-        return frozenset(
-            ordinal
-            for ordinal in range(1, limit + present + 1)
-            if (worker := store.get((namespace, worker_name(pool, ordinal))))
-            and not (worker.managed and worker.pool == pool)
-        )
+        taken: set[int] = set()
+        for ordinal in range(1, MAX_ORDINAL + 1):
+            if ordinal - len(taken) > limit + present:
+                break
+            worker = store.get((namespace, worker_name(pool, ordinal)))
+            if worker and not (worker.managed and worker.pool == pool):
+                taken.add(ordinal)
+        return frozenset(taken)
 
     def _cook(self, pool: StreamPool) -> None:
         """What pods are made from, worked out once for each state of the spec."""
@@ -224,37 +237,41 @@ class CrewLoop:
         basis = (workers, timing, pool.spec.drain_timeout_ms)
         if basis == self._cooked_for:
             return
-        self._cooked_for, self._recipe, self._blocked = basis, None, None
-        if workers is None:
-            return
+        self._recipe, self._blocked = None, None
+        if workers is not None:
+            try:
+                self._recipe = self._made_recipe(pool, workers)
+            except TemplateError as error:
+                self._blocked = Problem(Reason.TEMPLATE_INVALID, f"spec.workers.template: {error}")
+            except _NoImageError as error:
+                self._blocked = Problem(Reason.SIDECAR_IMAGE_MISSING, str(error))
+            except Exception as error:
+                # The template is anybody's, and no list of what may be wrong with it is complete.
+                log.warning("no pod can be built for %s/%s", *self._key, exc_info=error)
+                self._blocked = Problem(Reason.TEMPLATE_INVALID, unusable(error))
+        self._cooked_for = basis
+
+    def _made_recipe(self, pool: StreamPool, workers: Workers) -> Recipe:
+        """Raises TemplateError, _NoImageError and, for values of types that no pod has, anything."""
         image = workers.sidecar.image or self._office.sidecar_image
         if not image:
-            self._blocked = Problem(
-                Reason.SIDECAR_IMAGE_MISSING,
-                "name the sidecar's image in spec.workers.sidecar.image, or for all pools in the operator's "
-                "FINGERV7_SIDECAR_IMAGE",
-            )
-            return
+            raise _NoImageError
         environment = {each.name: each.value for each in workers.sidecar.env}
         sidecar = Sidecar(image=image, resources=workers.sidecar.resources, environment=environment)
-        template = workers.template.dump()
+        template, timing = workers.template.dump(), pool.spec.liveness.timing()
         drain_timeout_s = pool.spec.drain_timeout_ms / 1000
         guard = workers.fence_check is FenceCheck.GUARD
         mark = revision(
             template, workers.container, guard=guard, sidecar=sidecar, timing=timing, drain_timeout_s=drain_timeout_s
         )
-        recipe = Recipe(template, workers.container, guard, sidecar, timing, drain_timeout_s, mark)
         namespace, name = self._key
-        try:
-            build_pod(
-                namespace=namespace, pool=name, worker=worker_name(name, 1), worker_uid="", ordinal=1,
-                template=template, container=workers.container, guard=guard, sidecar=sidecar, timing=timing,
-                drain_timeout_s=drain_timeout_s, drain_key="", revision=mark,
-            )  # fmt: skip
-        except TemplateError as error:
-            self._blocked = Problem(Reason.TEMPLATE_INVALID, f"spec.workers.template: {error}")
-        else:
-            self._recipe = recipe
+        body = build_pod(
+            namespace=namespace, pool=name, worker=worker_name(name, 1), worker_uid="", ordinal=1,
+            template=template, container=workers.container, guard=guard, sidecar=sidecar, timing=timing,
+            drain_timeout_s=drain_timeout_s, drain_key="", revision=mark,
+        )  # fmt: skip
+        orjson.dumps(body)  # as it is sent
+        return Recipe(template, workers.container, guard, sidecar, timing, drain_timeout_s, mark)
 
     # --- doing --------------------------------------------------------------------------------------------
 

@@ -210,6 +210,10 @@ class CrewWriter:
         except TemplateError as error:
             attempts.made(worker.name, self._clock())
             raise _RefusedError(Problem(Reason.TEMPLATE_INVALID, str(error), worker.name)) from None
+        except Exception as error:
+            attempts.made(worker.name, self._clock())
+            log.warning("no pod can be built for %s", worker.name, exc_info=error)
+            raise _RefusedError(Problem(Reason.TEMPLATE_INVALID, unusable(error), worker.name)) from None
         try:
             await self._equip(worker)
             raw = await self._create(PODS, body, worker)
@@ -261,6 +265,15 @@ class CrewWriter:
             raise _LaterError  # of the last worker of that name: the garbage collector takes it
         message = f"{resource.kind} {worker.name} is somebody else's; delete it, or give it another name"
         raise _RefusedError(Problem(Reason.NAME_TAKEN, message, worker.name))
+
+
+def unusable(error: Exception) -> str:
+    """What is said of a template with a value that no check expected."""
+    return (
+        "spec.workers: no pod can be built from it, because a value in the template or in sidecar.resources has "
+        f"another type or size than in a pod ({type(error).__name__}: {redact_text(str(error))[:200]}); "
+        "kubectl create --dry-run=server shows which, with the template as a pod"
+    )
 
 
 def _refusal(error: ApiError, worker: str) -> Problem:

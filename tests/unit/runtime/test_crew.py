@@ -1,0 +1,73 @@
+"""What a fleet's loop makes of a pool, without a cluster."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from fingerv7.api.streampool import StreamPool
+from fingerv7.runtime.crew import CrewLoop
+
+SOURCE = {"postgres": {"secretRef": {"name": "db"}, "table": "streams"}}
+
+
+def a_pool(container=None, *, spec=None, **workers):
+    container = {"name": "fingerv7", "image": "fingerv7:1", "command": ["fingerv7"], **(container or {})}
+    template = {"spec": {"containers": [container], **(spec or {})}}
+    return StreamPool.parse(
+        {
+            "metadata": {"name": "radio", "namespace": "music", "uid": "u"},
+            "kind": "StreamPool",
+            "spec": {"source": SOURCE, "workers": {"template": template, **workers}},
+        }
+    )
+
+
+def a_loop(pool):
+    office = SimpleNamespace(
+        api=None,
+        fleet=None,
+        term=SimpleNamespace(unknown={}, may_write=True),
+        recorder=None,
+        clocks=SimpleNamespace(monotonic=lambda: 0.0, wall=lambda: 0.0),
+        sidecar_image="sidecar:1",
+    )
+    loop = CrewLoop.__new__(CrewLoop)
+    loop._key, loop._office = ("music", "radio"), office
+    loop._recipe = loop._blocked = loop._cooked_for = None
+    loop._cook(pool)
+    return loop
+
+
+@pytest.mark.parametrize(
+    "pool",
+    [
+        a_pool({"securityContext": "abc"}),
+        a_pool({"securityContext": ["abc"]}),
+        a_pool(spec={"securityContext": 5}),
+        a_pool(spec={"terminationGracePeriodSeconds": 2**70}),
+        a_pool({"env": [None]}),
+        a_pool(sidecar={"resources": {"limits": {"cpu": 2**70}}}),
+    ],
+)
+def test_whatever_is_wrong_with_a_template_is_said_and_said_again(pool):
+    loop = a_loop(pool)
+    for _ in range(2):
+        assert loop._recipe is None
+        assert loop._blocked.reason == "TemplateInvalid"
+        assert loop._blocked.message.startswith("spec.workers")
+        loop._cook(pool)
+
+
+def test_a_template_that_works():
+    loop = a_loop(a_pool())
+    assert loop._blocked is None
+    assert loop._recipe.revision
+
+
+def test_without_an_image_for_the_sidecar():
+    loop = a_loop(a_pool())
+    loop._office.sidecar_image = ""
+    loop._cook(a_pool(replicas=7))
+    assert loop._blocked.reason == "SidecarImageMissing"
