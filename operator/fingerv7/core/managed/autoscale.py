@@ -7,12 +7,16 @@ that no worker's CPU shows.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from fingerv7.core.managed.model import Scaling, Traits
 from fingerv7.core.model import Stream
+
+MAX_NEEDS = 200
+"""As many different requirements are looked at by themselves, the heaviest; the others count altogether only."""
 
 Demand = Counter[frozenset[str]]
 """Capabilities that streams require → the weight of those streams."""
@@ -30,60 +34,85 @@ def demand(catalog: Iterable[Stream], excluded: AbstractSet[str] = frozenset()) 
 def placeable(asked: Demand, fleet: Collection[Traits]) -> Demand:
     """Without what nobody in the fleet can take, however many there are."""
     kinds = {each.capabilities for each in fleet}
-    return Demand({need: weight for need, weight in asked.items() if any(need <= kind for kind in kinds)})
+    found = Demand({need: weight for need, weight in asked.items() if any(need <= kind for kind in kinds)})
+    if len(found) > MAX_NEEDS:
+        for need, weight in found.most_common()[MAX_NEEDS:]:
+            del found[need]
+            found[frozenset()] += weight
+    return found
 
 
 class Slack:
     """The places of a fleet beyond what is asked of it: altogether, and for those that not everybody can take.
 
     Each requirement is looked at by itself: necessary, and for fleets of a few kinds of workers also sufficient.
+    All in hundredths of a place, of which `percent` are meant to be taken.
     """
 
-    def __init__(self, asked: Demand, fleet: Collection[Traits]) -> None:
-        self._total = sum(each.max_streams for each in fleet) - sum(asked.values())
-        self._by_need = {
-            need: sum(each.max_streams for each in fleet if need <= each.capabilities) - weight
-            for need, weight in asked.items()
-        }
+    def __init__(self, asked: Demand, fleet: Collection[Traits], percent: int = 100) -> None:
+        self._percent = percent
+        self._total = -100 * sum(asked.values())
+        self._by_need = {need: -100 * weight for need, weight in asked.items()}
+        for kind, count in Counter(fleet).items():
+            self._add(kind, count)
+
+    @property
+    def is_enough(self) -> bool:
+        return self._total >= 0 and all(slack >= 0 for slack in self._by_need.values())
 
     def spare(self, worker: Traits) -> bool:
         """Whether the fleet has places enough without it; if so, it is counted no longer."""
-        places = worker.max_streams
-        without = {
-            need: slack - places if need <= worker.capabilities else slack for need, slack in self._by_need.items()
-        }
-        if self._total < places or any(slack < 0 for slack in without.values()):
+        places = worker.max_streams * self._percent
+        if self._total < places or any(
+            slack < (places if need <= worker.capabilities else 0) for need, slack in self._by_need.items()
+        ):
             return False
-        self._total -= places
-        self._by_need = without
+        self._add(worker, -1)
         return True
 
+    def take(self, worker: Traits, most: int) -> int:
+        """How many of a kind are added until there are enough, or `most`."""
+        room = worker.max_streams * self._percent
+        count = -(self._total // room) if self._total < 0 else 0
+        for need, slack in self._by_need.items():
+            if slack < 0:
+                # What this kind cannot take, others that come after it may: so all of these are passed.
+                count = max(count, -(slack // room)) if need <= worker.capabilities else most
+        count = min(count, most)
+        self._add(worker, count)
+        return count
 
-def needed(asked: Demand, traits: Callable[[int], Traits], scaling: Scaling, others: Collection[Traits] = ()) -> int:
-    """How many workers, numbered from 1, are enough at the target load; within the bounds.
+    def _add(self, kind: Traits, count: int) -> None:
+        places = kind.max_streams * self._percent * count
+        self._total += places
+        for need in self._by_need:
+            if need <= kind.capabilities:
+                self._by_need[need] += places
 
-    `others`: what workers that the pool does not manage can do.
+
+def needed(
+    asked: Demand,
+    present: Sequence[Traits],
+    coming: Sequence[Traits],
+    scaling: Scaling,
+    others: Collection[Traits] = (),
+) -> int:
+    """How many workers are enough at the target load; within the bounds.
+
+    `present`: those of the fleet, the least useful first, as they would be removed; `coming`: the next ones, in the
+    order in which they would be made; `others`: what workers that the pool does not manage can do.
     """
-    fleet = [traits(ordinal) for ordinal in range(1, scaling.most + 1)]
-    feasible = placeable(asked, [*fleet, *others])
-    left = {need: 100 * weight for need, weight in feasible.items()}
-    total = 100 * sum(feasible.values())
-    for worker in others:
-        total -= _take(worker, left, scaling.target_percent)
-    for count, worker in enumerate(fleet):
-        if total <= 0 and all(each <= 0 for each in left.values()):
-            return max(scaling.least, count)
-        total -= _take(worker, left, scaling.target_percent)
-    return scaling.most
-
-
-def _take(worker: Traits, left: dict[frozenset[str], int], percent: int) -> int:
-    """What a worker takes of each requirement, at that load, in hundredths; and altogether."""
-    room = worker.max_streams * percent
-    for need in left:
-        if need <= worker.capabilities:
-            left[need] -= room
-    return room
+    coming = coming[: max(0, scaling.most - len(present))]
+    feasible = placeable(asked, [*present, *coming, *others])
+    slack = Slack(feasible, [*present, *others], scaling.target_percent)
+    count = len(present)
+    if slack.is_enough:
+        count -= sum(1 for worker in present if slack.spare(worker))
+    for kind, alike in groupby(coming):
+        if slack.is_enough:
+            break
+        count += slack.take(kind, len(list(alike)))
+    return min(max(scaling.least, count), scaling.most)
 
 
 @dataclass(slots=True)

@@ -114,6 +114,11 @@ def _under_way(crew: Crew, plan: Plan, in_service: int) -> tuple[Reason, str]:
         return Reason.ROLLING_OUT, f"{_count(plan.rollout.outdated, 'pod')} to be replaced{doing}"
     if plan.leaving:
         return Reason.SCALING_DOWN, f"{_count(plan.leaving, 'worker')} drained and removed"
+    if plan.surplus:
+        more = f"{_count(plan.surplus, 'worker')} more than wanted"
+        known = crew.demand is not None
+        why = "others have no room for their streams" if known else "the streams were not read yet"
+        return Reason.SCALING_DOWN, f"{more} {'stays' if plan.surplus == 1 else 'stay'}, because {why}"
     drained = [m.name for m in plan.members if m.worker.drain and not m.in_service]
     if in_service + len(drained) < plan.desired:
         waiting = [m.name for m in plan.members if not m.in_service and not m.worker.drain]

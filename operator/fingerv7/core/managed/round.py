@@ -84,6 +84,8 @@ class Plan:
     held_back: bool
     """Whether `paused` keeps the fleet from what is wanted."""
     members: Sequence[Member]
+    surplus: int = 0
+    """How many are more than there are to be, and stay because the streams need them."""
 
     @property
     def finished(self) -> bool:
@@ -101,14 +103,14 @@ def decide(crew: Crew, memory: Memory) -> Plan:
         memory.attempts.forget_all()
     memory.attempts.keep(frozenset(m.name for m in members) | crew.refused.keys())
     staying = [m for m in members if not m.leaving]
-    desired = _desired(wanted, staying, crew, memory)
+    # Who is deleted by somebody keeps its place until it is gone: then it is made anew.
+    present = [m for m in members if not m.leaving or (m.worker.deleting and not m.worker.drain_for)]
+    desired = _desired(wanted, present, crew, memory)
+    blocked = _blocked(present, crew, desired)
     steps: list[Step] = []
     back: list[Member] = []
     chosen: list[Member] = []
-    places = scale.Missing((), ())
     held_back = False
-    # Who is deleted by somebody keeps its place until it is gone: then it is made anew.
-    present = [m for m in members if not m.leaving or (m.worker.deleting and not m.worker.drain_for)]
     excess = len(present) - desired
     if crew.paused:
         held_back = len(present) != desired
@@ -118,10 +120,10 @@ def decide(crew: Crew, memory: Memory) -> Plan:
         out = {m.name for m in chosen}
         staying = [m for m in staying if m.name not in out]
     else:
-        back = _called_back(members, desired - len(present) - _blocked(present, crew, desired))
+        back = _called_back(members, desired - len(present) - (0 if wanted.scaling else len(blocked)))
         steps += [Mark(m.worker, "") for m in back]
         present += back
-        places = scale.missing({m.ordinal for m in present}, crew.taken, desired)
+        places = _places(present, crew, desired)
         on_the_way = {m.ordinal for m in members if m.leaving}
         steps += [
             CreateWorker(name, wanted.traits(name))
@@ -140,12 +142,13 @@ def decide(crew: Crew, memory: Memory) -> Plan:
     return Plan(
         steps=steps,
         desired=desired,
-        min_available=max(0, desired - 1),
-        problems=_problems(crew, staying, places.taken, wanted, memory),
+        min_available=max(0, desired - (0 if wanted.scaling else len(blocked)) - 1),
+        problems=_problems(crew, staying, blocked, wanted, memory),
         rollout=rollout,
         leaving=len(leaving) + len(chosen),
         held_back=held_back,
         members=members,
+        surplus=0 if crew.paused else max(0, excess - len(chosen)),
     )
 
 
@@ -172,28 +175,46 @@ def _stuck(crew: Crew) -> list[Problem]:
 # --- how many ---------------------------------------------------------------------------------------------
 
 
-def _desired(wanted: Wanted, staying: Collection[Member], crew: Crew, memory: Memory) -> int:
+def _desired(wanted: Wanted, present: Collection[Member], crew: Crew, memory: Memory) -> int:
     scaling = wanted.scaling
     if scaling is None:
         return wanted.replicas
-    present = min(max(len(staying), scaling.least), scaling.most)
     if crew.demand is None:
-        return present
-    need = needed(crew.demand, lambda ordinal: wanted.traits(worker_name(crew.pool, ordinal)), scaling, crew.others)
-    return memory.history.settle(need, present=present, window_s=scaling.window_s, now=crew.now)
+        return min(max(len(present), scaling.least), scaling.most)
+    fleet = [wanted.traits(m.name) for m in scale.least_useful_first(present)]
+    coming = _coming(wanted, present, crew, max(0, scaling.most - len(present)))
+    need = needed(crew.demand, fleet, coming, scaling, crew.others)
+    settled = memory.history.settle(need, present=len(present), window_s=scaling.window_s, now=crew.now)
+    return min(settled, scaling.most)  # which may have been lowered since
+
+
+def _coming(wanted: Wanted, present: Collection[Member], crew: Crew, count: int) -> list[Traits]:
+    """What the next ones can do: who is called back, and then who is made."""
+    back = _called_back(crew.members, count)
+    here = {m.ordinal for m in (*present, *back)}
+    made = scale.missing(here, crew.taken, len(here) + count - len(back), keep_taken=False).free
+    return [wanted.traits(name) for name in (*(m.name for m in back), *(worker_name(crew.pool, n) for n in made))]
 
 
 def _spared(present: Collection[Member], count: int, wanted: Wanted, crew: Crew) -> list[Member]:
     """Who goes. A fleet that scales itself keeps who can take what others cannot."""
-    if wanted.scaling is None or crew.demand is None:
+    if wanted.scaling is None:
         return scale.spared(present, count)
+    if crew.demand is None:
+        return []  # nobody knows who can be spared
     fleet = [*(wanted.traits(m.name) for m in present), *crew.others]
     slack = Slack(placeable(crew.demand, fleet), fleet)
     return scale.spared(present, count, lambda m: slack.spare(wanted.traits(m.name)))
 
 
-def _blocked(present: Collection[Member], crew: Crew, desired: int) -> int:
-    return len(scale.missing({m.ordinal for m in present}, crew.taken, desired).taken)
+def _places(present: Collection[Member], crew: Crew, desired: int) -> scale.Missing:
+    scales_itself = crew.wanted is not None and crew.wanted.scaling is not None
+    return scale.missing({m.ordinal for m in present}, crew.taken, desired, keep_taken=not scales_itself)
+
+
+def _blocked(present: Collection[Member], crew: Crew, desired: int) -> Sequence[int]:
+    """Ordinals that would be next, were they not somebody else's."""
+    return _places(present, crew, desired).taken
 
 
 def _called_back(members: Collection[Member], count: int) -> list[Member]:

@@ -19,16 +19,16 @@ class Missing:
     taken: Sequence[int]
 
 
-def missing(present: Collection[int], taken: Collection[int], replicas: int) -> Missing:
+def missing(present: Collection[int], taken: Collection[int], replicas: int, *, keep_taken: bool = True) -> Missing:
     """The lowest ordinals that are not `present`, until there are `replicas`.
 
     A name that somebody else has (`taken`) keeps its place: the next number may have no VPN account, and who declared
-    that worker may not know.
+    that worker may not know. A fleet that scales itself (not `keep_taken`) needs the places, whatever their numbers.
     """
     free: list[int] = []
     blocked: list[int] = []
     for ordinal in range(1, MAX_ORDINAL + 1):
-        if len(present) + len(free) + len(blocked) >= replicas:
+        if len(present) + len(free) + keep_taken * len(blocked) >= replicas:
             break
         if ordinal not in present:
             (blocked if ordinal in taken else free).append(ordinal)

@@ -13,30 +13,42 @@ ANY, ONLY_VPN = frozenset(), frozenset({"vpn"})
 SCALING = Scaling(least=1, most=20, target_percent=80, window_s=300.0)
 
 
-def all_alike(_):
-    return Traits(50, BASE)
+ALIKE = [Traits(50, BASE)] * 30
 
 
 @pytest.mark.parametrize(("weight", "workers"), [(0, 1), (1, 1), (40, 1), (41, 2), (800, 20), (5000, 20)])
 def test_as_many_as_keep_the_target_load_within_the_bounds(weight, workers):
-    assert needed(Demand({ANY: weight}), all_alike, SCALING) == workers
+    assert needed(Demand({ANY: weight}), [], ALIKE, SCALING) == workers
 
 
 def test_what_workers_of_others_can_do_is_not_needed_here():
-    assert needed(Demand({ANY: 120}), all_alike, SCALING, [Traits(100, BASE)]) == 1
+    assert needed(Demand({ANY: 120}), [], ALIKE, SCALING, [Traits(100, BASE)]) == 1
 
 
 def test_streams_that_only_one_kind_of_worker_can_take_ask_for_enough_of_those():
-    def third_is_special(ordinal):
-        return Traits(50, VPN if ordinal % 3 == 0 else BASE)
+    third_is_special = [Traits(50, BASE), Traits(50, BASE), Traits(50, VPN)] * 7
+    assert needed(Demand({ANY: 10, ONLY_VPN: 10}), [], third_is_special, SCALING) == 3
+    assert needed(Demand({ANY: 10, ONLY_VPN: 60}), [], third_is_special, SCALING) == 6
 
-    assert needed(Demand({ANY: 10, ONLY_VPN: 10}), third_is_special, SCALING) == 3
-    assert needed(Demand({ANY: 10, ONLY_VPN: 60}), third_is_special, SCALING) == 6
+
+def test_who_is_there_counts_first_and_by_what_it_can_do():
+    small, large = Traits(50, BASE), Traits(200, BASE)
+    assert needed(Demand({ANY: 100}), [small, small], [large, small], SCALING) == 3
+    assert needed(Demand({ANY: 80}), [small, small], [large], SCALING) == 2
+    assert needed(Demand({ANY: 80}), [small, small, large], [], SCALING) == 1
+    assert needed(Demand({ANY: 161}), [small, small, large], [], SCALING) == 2
+
+
+def test_many_kinds_of_requirements_are_bounded_and_count_nevertheless():
+    many = Demand({frozenset({f"c{n}"}): 1 for n in range(1_000)})
+    able = Traits(50, frozenset(many_of for need in many for many_of in need))
+    assert len(placeable(many, [able])) <= 201
+    assert needed(many, [], [able] * 30, SCALING) == 20
 
 
 def test_streams_that_nobody_could_ever_take_ask_for_nothing():
     asked = Demand({ANY: 10, ONLY_VPN: 900})
-    assert needed(asked, all_alike, SCALING) == 1
+    assert needed(asked, [], ALIKE, SCALING) == 1
     assert placeable(asked, [Traits(50, BASE)]) == {ANY: 10}
 
 

@@ -182,6 +182,7 @@ def test_a_pool_that_is_deleted_needs_no_marks():
 def test_the_budget_lets_one_go_at_a_time():
     assert [look([], wanted(replicas=n))[1].min_available for n in (0, 1, 2, 8)] == [0, 0, 1, 7]
     assert look([], None)[1].min_available is None
+    assert look([member(1), member(3)], taken={2})[1].min_available == 1, "what is somebody else's is no worker"
 
 
 # --- scaling by itself ------------------------------------------------------------------------------------
@@ -214,6 +215,42 @@ def test_it_keeps_the_worker_that_can_do_what_others_cannot():
     # Numbered from 1 it would take three to have a special one; with two at most, one is needed, and it stays.
     two = replace(special, scaling=replace(special.scaling, most=2))
     assert steps(members, two, demand=asked) == ["mark radio-002 ScaleDown", "mark radio-001 ScaleDown"]
+
+
+def test_a_lower_bound_counts_at_once_and_takes_no_places_that_streams_need():
+    memory, asked = Memory(), Demand({ANY: 300})
+    members = [member(n, streams=30) for n in range(1, 9)]
+    look(members, AUTO, memory=memory, demand=asked)
+    fewer = replace(AUTO, scaling=replace(AUTO.scaling, most=5))
+    crew, plan = look(members, fewer, memory=memory, demand=asked)
+    assert plan.desired == 5
+    assert [step.worker.name for step in plan.steps] == ["radio-008", "radio-007"]
+    kept = [member(n, streams=50) for n in range(1, 7)]
+    crew, plan = look(kept, fewer, memory=memory, demand=asked)
+    assert (plan.desired, plan.steps) == (5, [])
+    condition = report(crew, plan).condition
+    assert condition.reason == "ScalingDown"
+    assert "1 worker more than wanted stays, because others have no room for their streams" in condition.message
+    crew, plan = look(kept, fewer, demand=None)
+    assert plan.steps == []
+    assert "not read yet" in report(crew, plan).condition.message
+
+
+def test_a_fleet_with_gaps_and_overrides_grows_until_all_have_a_place():
+    large = replace(
+        AUTO, overrides={"radio-001": Traits(200, PLAIN.capabilities)}, scaling=replace(AUTO.scaling, window_s=0.0)
+    )
+    two = [member(2, streams=50), member(3, streams=50)]
+    assert steps(two, large, demand=Demand({ANY: 160})) == ["create radio-001"]
+    assert steps(two, large, demand=Demand({ANY: 80})) == []
+    # What somebody else has is no place.
+    found = steps(two, large, demand=Demand({ANY: 160}), taken={1})
+    assert found == ["create radio-004", "create radio-005"]
+
+
+def test_without_a_catalog_a_worker_that_somebody_deletes_is_made_again():
+    deleted = [member(1), member(2), member(3, deleting=True, streams=1)]
+    assert look(deleted, AUTO, demand=None)[1].desired == 3
 
 
 # --- what is shown ----------------------------------------------------------------------------------------
