@@ -105,6 +105,11 @@ class PodFleet(ABC):
     def worker_pods(self) -> dict[str, Object]:
         return {pod["metadata"]["name"]: pod for pod in self.list("pods", "-l", self.selector)}
 
+    def all_ready(self) -> bool:
+        """By the operator's word, which is behind a pod's end by T at most."""
+        pods = sum(is_ready(each) for each in self.worker_pods().values())
+        return pods == sum(is_ready(each) for each in self.list("fingerworkers")) == self.count
+
     def uid(self, pod: str) -> str:
         found: str = self.get("pod", pod)["metadata"]["uid"]
         return found
@@ -209,13 +214,10 @@ class PodFleet(ABC):
         database = self._databases.secret(self._host)["stringData"]
         secrets = [manifests.secret(DATABASE, database), manifests.secret(JOURNAL, journal)]
         apply(self.cluster, self.namespace, [*secrets, *self.objects()])
-        self.wait_for(self._all_registered, "all workers have registered", deadline_s=180)
+        self.wait_for(self.all_ready, "all workers have registered", deadline_s=180)
         # Only now: whoever comes first would get everything, and keep it until the balance is looked at.
         self._databases.table.insert(self._rows)
         self.wait_all_running()
-
-    def _all_registered(self) -> bool:
-        return sum(is_ready(each) for each in self.list("fingerworkers")) == self.count
 
 
 def is_ready(thing: Object) -> bool:

@@ -50,6 +50,11 @@ class ManagedFleet(PodFleet):
                 return each["reason"], each["message"]
         return "", ""
 
+    def events(self, reason: str) -> list[str]:
+        """What the StreamPool's Events of this reason say."""
+        about = f"reason={reason},involvedObject.kind=StreamPool,involvedObject.name={POOL}"
+        return [event["message"] for event in self.list("events", "--field-selector", about)]
+
     def out_of_service(self) -> int:
         """How many pods are missing, on their way out, or not ready."""
         pods = self.worker_pods().values()

@@ -77,9 +77,10 @@ def test_a_pod_that_is_killed_without_a_goodbye_is_taken_over_within_the_promise
 
 
 def test_fingerworkers_deleted_while_their_pods_still_end_do_not_come_back(fleet: SelfRunFleet) -> None:
+    fleet.wait_for(fleet.all_ready, "all workers are back")
     since = fleet.now()
     fleet.kubectl("delete", "statefulset", WORKER, "--wait=false")
-    # Nobody has room for their streams, so all of them wait in their preStop hooks.
+    # Nobody has room for their streams, so all of them wait in their preStop hooks for as long as a drain may take.
     fleet.wait_for(
         lambda: all(DRAIN in lease["metadata"].get("annotations", {}) for lease in fleet.list("leases")), "all drain"
     )
