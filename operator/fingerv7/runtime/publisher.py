@@ -145,6 +145,8 @@ class Publisher:
         stored = self._fleet.workers.store.get((self._namespace, worker.name))
         if stored is None or (stored.uid, stored.generation) != (worker.uid, worker.generation):
             return worker
+        if stored.drain_for != worker.drain_for:
+            return worker  # an annotation, which no generation counts
         return stored if stored.assignment == worker.assignment else worker
 
     async def _send(self, worker: Worker, status: Json, attempt: Assignment | None) -> Worker | None:

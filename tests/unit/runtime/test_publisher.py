@@ -110,3 +110,14 @@ async def test_a_write_decided_on_what_an_unanswered_one_stored_stays_open_when_
     office.api.store = {("ns", "a"): stored}
     await publisher.reread(stored)
     assert publisher.unknown(stored) is None
+
+
+async def test_a_write_is_not_carried_over_a_mark_for_a_drain():
+    # An annotation leaves the generation alone; a grant that lands after it would be taken away with the pod.
+    office = Office()
+    publisher = Publisher(office, namespace="ns")
+    shown = replace(WORKER, resource_version=11)
+    office.api.store = {("ns", "a"): shown}
+    assert publisher._newest(WORKER) is shown
+    office.api.store = {("ns", "a"): replace(shown, drain_for="ScaleDown")}
+    assert publisher._newest(WORKER) is WORKER
