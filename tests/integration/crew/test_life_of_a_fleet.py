@@ -24,7 +24,7 @@ PLANNED_GAP_S = 8.0
 
 @pytest.fixture(scope="module")
 def crew(start_shared_crew: StartCrew) -> Iterator[Crew]:
-    crew = start_shared_crew(replicas=3)
+    crew = start_shared_crew(replicas=3, rollout={"progressTimeout": "30s"})
     crew.await_settled(3)
     crew.fleet.wait_all_running(60)
     yield crew
@@ -116,7 +116,7 @@ def test_another_template_is_rolled_out_one_by_one_with_a_drain_first(crew: Crew
 def test_a_rollout_that_does_not_work_stops_at_the_first_pod(crew: Crew) -> None:
     before = crew.uids()
     crew.patch(template=template(BAD_IMAGE), rollout={"progressTimeout": "5s"})
-    message = crew.await_condition("RolloutStopped", "is not ready after 5 s", "2 workers keep their old pod")
+    message = crew.await_condition("RolloutStopped", "is not in service after 5 s", "2 workers keep their old pod")
     assert "ImagePullFailed" in message
     crew.wait(lambda: crew.events("RolloutStopped"), "an Event tells it")
     crew.wait(lambda: crew.events("ImagePullFailed"), "and another one why")

@@ -15,6 +15,8 @@ from fingerv7.contract import GROUP, POOL_LABEL, REVISION
 from fingerv7.core.managed.model import Pod, Waiting
 
 _MESSAGE_LIMIT = 512
+_SCAN_LIMIT = 8_192
+"""Of which so much is looked at for what is to be redacted."""
 
 
 def pod_from_json(raw: Json) -> Pod:
@@ -35,6 +37,7 @@ def pod_from_json(raw: Json) -> Pod:
         phase=status.get("phase") or "Pending",
         ready=ready.get("status") == "True",
         changed_s=_seconds(ready.get("lastTransitionTime") or metadata.get("creationTimestamp") or ""),
+        created_s=_seconds(metadata.get("creationTimestamp") or ""),
         # The API server writes there when the grace will be over.
         gone_by_s=_seconds(deleted) if deleted else None,
         reason=status.get("reason") or "",
@@ -69,4 +72,4 @@ def _seconds(timestamp: str) -> float:
 
 
 def _short(text: Any) -> str:
-    return redact_text(str(text or "")[:_MESSAGE_LIMIT])
+    return redact_text(str(text or "")[:_SCAN_LIMIT])[:_MESSAGE_LIMIT]  # else half a URL is none any more

@@ -22,6 +22,7 @@ _PULLING = frozenset(
     {"ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ImageInspectError", "ErrImageNeverPull"}
 )
 _CONFIGURING = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
+_CRASHING = "CrashLoopBackOff"
 _MESSAGE_LIMIT = 300
 
 
@@ -63,6 +64,10 @@ def is_stuck(pod: Pod, wall_s: float) -> bool:
     return pod.gone_by_s is not None and wall_s - pod.gone_by_s >= STUCK_S
 
 
+def is_crashing(pod: Pod) -> bool:
+    return any(each.reason == _CRASHING for each in pod.waiting)
+
+
 def trouble(member: Member, *, wall_s: float, progress_s: float, left_s: float = 0.0) -> Problem | None:
     """What is wrong with a member's pod, in a sentence; None while there is nothing to say.
 
@@ -73,12 +78,12 @@ def trouble(member: Member, *, wall_s: float, progress_s: float, left_s: float =
         if left_s <= 0:
             return None
         return _problem(member, Reason.POD_ENDED, f"its pod is gone and made again in {left_s:.0f} s")
+    if not pod.owner:
+        return _problem(member, Reason.NAME_TAKEN, f"pod {pod.name} belongs to somebody else; delete it")
     if pod.terminating:
         if not is_stuck(pod, wall_s):
             return None
         return _problem(member, Reason.POD_STUCK, "its pod is being deleted and does not go; does its node answer?")
-    if not pod.owner:
-        return _problem(member, Reason.NAME_TAKEN, f"pod {pod.name} belongs to somebody else; delete it")
     if pod.ended:
         said = ": ".join(filter(None, (pod.reason or pod.phase, pod.message)))
         return _problem(member, Reason.POD_ENDED, f"its pod ended ({said}) and is made again")
@@ -102,7 +107,7 @@ def trouble(member: Member, *, wall_s: float, progress_s: float, left_s: float =
 def _reason(waiting: Waiting) -> Reason | None:
     if waiting.reason in _PULLING:
         return Reason.IMAGE_PULL_FAILED
-    if waiting.reason == "CrashLoopBackOff":
+    if waiting.reason == _CRASHING:
         return Reason.CRASHING
     if waiting.reason not in _CONFIGURING:
         return None

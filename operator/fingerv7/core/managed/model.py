@@ -97,6 +97,7 @@ class Pod:
     ready: bool = False
     changed_s: float = 0.0
     """Since when it is ready, or is not."""
+    created_s: float = 0.0
     gone_by_s: float | None = None
     """While it is being deleted: when its grace is over."""
     reason: str = ""

@@ -75,9 +75,9 @@ def _troubles(crew: Crew, plan: Plan) -> list[tuple[Reason, str]]:
     if plan.rollout.late and crew.wanted:
         names = _names(plan.rollout.late)
         left = f"{_count(plan.rollout.outdated, 'worker')} keep their old pod" if plan.rollout.outdated else ""
-        waited = f"the new pod of {names} is not ready after {crew.wanted.progress_s:.0f} s"
+        waited = f"the new pod of {names} crashes, or is not in service after {crew.wanted.progress_s:.0f} s"
         sentence = (
-            f"the rollout stopped: {waited}{'; ' + left if left else ''}; it goes on when that pod is ready, or "
+            f"the rollout stopped: {waited}{'; ' + left if left else ''}; it goes on when that pod is in service, or "
         )
         found.append((Reason.ROLLOUT_STOPPED, f"{sentence}with another template"))
     by_reason: dict[Reason, list[Problem]] = {}

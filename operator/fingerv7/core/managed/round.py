@@ -30,7 +30,7 @@ from fingerv7.core.managed.model import (
     Wanted,
     worker_name,
 )
-from fingerv7.core.managed.rollout import Rollout, roll
+from fingerv7.core.managed.rollout import Begun, Rollout, roll
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,8 @@ class Crew:
     """None while the source was never read."""
     refused: Mapping[str, Problem] = field(default_factory=dict)
     """What became of the last attempt to make a worker's objects, where that was nothing."""
+    hindered: Mapping[str, Problem] = field(default_factory=dict)
+    """Why something that is to be done cannot be: by worker, or for all of them (no name)."""
     lacking: Mapping[str, Problem] = field(default_factory=dict)
     """By pod UID, what a pod lacks that does not say so itself."""
     blocked: Problem | None = None
@@ -67,6 +69,7 @@ class Memory:
 
     attempts: Attempts = field(default_factory=Attempts)
     history: History = field(default_factory=History)
+    begun: Begun = field(default_factory=Begun)
     revision: str = ""
 
 
@@ -133,7 +136,8 @@ def decide(crew: Crew, memory: Memory) -> Plan:
     called_back = {m.name for m in back}
     leaving = [m for m in members if m.leaving and m.name not in called_back]
     steps += [step for m in leaving if (step := _leave(m, crew.wall_s))]
-    rollout = roll(staying, wanted, paused=crew.paused, wall_s=crew.wall_s)
+    own = [m for m in staying if not _has_foreign_pod(m)]
+    rollout = roll(own, wanted, paused=crew.paused, wall_s=crew.wall_s, begun=memory.begun)
     steps += rollout.steps
     removed = {step.pod.uid for step in steps if isinstance(step, RemovePod)}
     for member in staying:
@@ -165,7 +169,7 @@ def _dissolve(crew: Crew) -> Plan:
 
 
 def _stuck(crew: Crew) -> list[Problem]:
-    return [
+    return list(crew.hindered.values()) + [
         problem
         for m in crew.members
         if m.pod and m.pod.terminating and (problem := trouble(m, wall_s=crew.wall_s, progress_s=0.0))
@@ -228,7 +232,7 @@ def _called_back(members: Collection[Member], count: int) -> list[Member]:
 
 def _leave(member: Member, wall_s: float) -> Step | None:
     """First its streams, then its pod, then its FingerWorker, which takes the rest along."""
-    pod = member.pod
+    pod = None if _has_foreign_pod(member) else member.pod
     if member.holds:
         return None
     if pod is not None and not pod.terminating:
@@ -254,7 +258,7 @@ def _tend(member: Member, wanted: Wanted, crew: Crew, memory: Memory, removed: A
         return steps
     if was_well(pod, crew.wall_s):
         memory.attempts.forget(worker.name)
-    if pod.terminating or pod.uid in removed:
+    if pod.terminating or pod.uid in removed or _has_foreign_pod(member):
         return steps
     if pod.ended:
         steps.append(RemovePod(pod, f"it ended: {pod.reason or pod.phase}"))
@@ -263,14 +267,20 @@ def _tend(member: Member, wanted: Wanted, crew: Crew, memory: Memory, removed: A
     return steps
 
 
+def _has_foreign_pod(member: Member) -> bool:
+    """Whether the pod of that name is no FingerWorker's: it is left alone, whatever its labels say."""
+    return member.pod is not None and not member.pod.owner
+
+
 def _is_an_older_workers(pod: Pod, member: Member) -> bool:
-    return bool(pod.owner) and pod.owner != member.worker.uid
+    return pod.owner != member.worker.uid
 
 
 def _problems(
     crew: Crew, staying: Collection[Member], blocked: Collection[int], wanted: Wanted, memory: Memory
 ) -> list[Problem]:
     found = [crew.blocked] if crew.blocked else []
+    found += crew.hindered.values()
     for ordinal in blocked:
         name = worker_name(crew.pool, ordinal)
         message = (
@@ -281,6 +291,8 @@ def _problems(
     present = {m.name for m in staying}
     found += [problem for name, problem in crew.refused.items() if name not in present]
     for m in staying:
+        if m.name in crew.hindered:
+            continue
         problem = crew.refused.get(m.name) if m.pod is None else None
         left_s = memory.attempts.left_s(m.name, crew.now)
         if m.pod and not m.pod.ready:

@@ -77,3 +77,10 @@ def test_why_no_node_takes_it(condition: dict[str, str], unschedulable: str) -> 
 
 def test_a_pod_of_nobody() -> None:
     assert pod_from_json(raw(ownerReferences=[])).owner == ""
+
+
+def test_what_is_cut_was_redacted_before():
+    # Half a URL would be none, and keep what its other half tells to be a password.
+    pod = pod_from_json(raw({"message": "x" * 490 + " http://user:secret-and-more@host.example/path"}))
+    assert "secret" not in pod.message
+    assert len(pod.message) <= 512

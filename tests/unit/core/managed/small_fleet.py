@@ -28,6 +28,7 @@ def a_pod(number=1, *, name="", revision=NEW, ready=True, age_s=3600.0, owner=""
         phase=changes.pop("phase", "Running"),
         ready=ready,
         changed_s=NOW - age_s,
+        created_s=NOW - changes.pop("since_s", age_s),
         **changes,
     )
 

@@ -153,10 +153,12 @@ def test_a_pod_of_an_older_worker_of_that_name_goes():
 def test_a_pod_without_a_worker_is_nobodys():
     crew, plan = look([member(1, pod=a_pod(uid="foreign"))], wanted(replicas=1))
     assert plan.steps == []
-    pod = replace(a_pod(), owner="")
-    crew, plan = look([member(1, pod=pod)], wanted(replicas=1))
-    assert plan.steps == []
-    assert report(crew, plan).condition.reason == "NameTaken"
+    for state in ({}, {"ready": False}, {"phase": "Failed"}, {"revision": OLD, "ready": False}):
+        pod = replace(a_pod(), owner="", **state)
+        crew, plan = look([member(1, pod=pod)], wanted(replicas=1))
+        assert plan.steps == []
+        assert report(crew, plan).condition.reason == "NameTaken"
+        assert steps([member(1, pod=pod, drain_for="ScaleDown")], None) == ["remove radio-001"]
 
 
 def test_a_paused_pool_only_mends():
@@ -339,6 +341,14 @@ def test_a_worker_that_was_refused_is_tried_again_after_a_back_off():
     assert steps([member(1), member(3)], memory=memory, refused=refused, now=1010.0) == ["create radio-002"]
 
 
+def test_what_hinders_a_step_is_told_whatever_the_pod():
+    forbidden = {"radio-001": Problem("OperatorForbidden", "cannot delete pods", "radio-001")}
+    for members, want in ((three(), wanted()), (three(drain_for="ScaleDown"), None)):
+        condition = report(*look(members, want, hindered=forbidden)).condition
+        assert (condition.status, condition.reason) == (False, "OperatorForbidden")
+        assert "radio-001: cannot delete pods" in condition.message
+
+
 def test_what_a_pod_lacks_without_saying_so():
     silent = member(2, pod=a_pod(2, ready=False, phase="Pending"), alive=False)
     lacks = {"pod-radio-002": Problem("SecretMissing", "its volume vpn needs Secret vpn-002", "radio-002")}
@@ -433,10 +443,14 @@ class World:
                 m for m in members
                 if not m.leaving and not any(isinstance(s, Mark) and s.reason == "ScaleDown" and s.worker.name == m.name for s in plan.steps)
             ]  # fmt: skip
-            away = sum(1 for m in staying if not m.in_service)
+            away = sum(1 for m in staying if not m.in_service and not self.is_old_trouble(m))
             assert away + len(healthy) <= self.want.max_unavailable, "more out of service than may be"
         created = [s.name for s in plan.steps if isinstance(s, CreateWorker)]
         assert not set(created) & by_name.keys()
+
+    def is_old_trouble(self, m):
+        pod = m.pod
+        return bool(pod) and not pod.ready and NOW + self.now - pod.created_s >= self.want.progress_s
 
     def do(self, step):
         match step:
