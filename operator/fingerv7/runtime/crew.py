@@ -61,6 +61,8 @@ BUDGET_S = 60.0
 """How often it is looked at without need."""
 RETELL_S = 60.0
 RETRY_S = 1.0
+HINDERED_S = 10.0
+"""After a refusal that will be the same in a moment."""
 ERROR_PAUSE_S = 5.0
 
 
@@ -153,6 +155,7 @@ class CrewLoop:
             {m.name for m in crew.members} | {worker_name(crew.pool, n) for n in range(1, plan.desired + 1)},
             {m.worker.uid for m in crew.members},
         )
+        self._writer.forget_needless(plan.steps)
         await self._tell(pool, report(crew, plan))
         done = await self._carry_out(plan)
         await self._keep_budget(plan.min_available)
@@ -203,6 +206,7 @@ class CrewLoop:
             taken=self._taken(wanted, len(members)),
             others=others,
             refused=dict(self._writer.refused),
+            hindered=self._hindered(),
             lacking=dict(self._mounts.lacking),
             blocked=self._blocked,
             paused=pool.spec.paused,
@@ -210,6 +214,12 @@ class CrewLoop:
             now=self._clock(),
             wall_s=self._office.clocks.wall(),
         )
+
+    def _hindered(self) -> dict[str, Problem]:
+        found = dict(self._writer.hindered)
+        if self._is_forbidden:
+            found[""] = Problem(Reason.OPERATOR_FORBIDDEN, f"the operator cannot watch pods: {self._pods.error}")
+        return found
 
     def _wanted(self, pool: StreamPool) -> Wanted | None:
         workers = pool.spec.workers
@@ -284,7 +294,8 @@ class CrewLoop:
         done = await asyncio.gather(*(carry_out(step, self._recipe, self._memory.attempts) for step in steps))
         for step, was_done in zip(steps, done, strict=True):
             if not was_done:
-                self._put_off[name_of(step)] = now + RETRY_S
+                is_hindered = name_of(step) in self._writer.hindered
+                self._put_off[name_of(step)] = now + (HINDERED_S if is_hindered else RETRY_S)
         return any(done)
 
     async def _keep_budget(self, min_available: int | None) -> None:
@@ -308,11 +319,11 @@ class CrewLoop:
 
     async def _report_blindness(self, pool: StreamPool) -> None:
         """Pods cannot be seen yet, or may not be."""
-        if self._is_forbidden and pool.spec.workers:
-            problem = Problem(Reason.OPERATOR_FORBIDDEN, f"the operator cannot watch pods: {self._pods.error}")
-            crew = replace(self._gather(pool), blocked=problem)
+        if self._is_forbidden:
+            crew = self._gather(pool)
             desired = crew.wanted.replicas if crew.wanted else 0
-            blind = Plan((), desired, None, [problem], Rollout(), leaving=0, held_back=False, members=crew.members)
+            problems = [crew.hindered[""]]
+            blind = Plan((), desired, None, problems, Rollout(), leaving=0, held_back=False, members=crew.members)
             await self._tell(pool, report(crew, blind))
 
     async def _tell(self, pool: StreamPool, seen: Report) -> None:
@@ -321,7 +332,8 @@ class CrewLoop:
         involved = STREAMPOOLS.reference(self._key[1], pool.metadata.uid)
         record, now = self._office.recorder.record, self._clock()
         for gone in self._told.keys() - {reason for reason, _ in seen.troubles}:
-            del self._told[gone]
+            if now - self._told[gone][0] >= RETELL_S:  # what comes and goes is not told each time
+                del self._told[gone]
         for reason, message in seen.troubles:
             told = self._told.get(reason)
             if told is None or (told[1] != message and now - told[0] >= RETELL_S):

@@ -10,10 +10,19 @@ from __future__ import annotations
 import logging
 import re
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fingerv7.adapters.kube.errors import ApiError, Conflict, Forbidden, Invalid, KubeError, NotFound
+from fingerv7.adapters.kube.errors import (
+    ApiError,
+    Conflict,
+    Forbidden,
+    Invalid,
+    KubeError,
+    NotFound,
+    OutcomeUnknown,
+)
 from fingerv7.adapters.kube.redact import redact_text
 from fingerv7.adapters.kube.resources import (
     DISRUPTION_BUDGETS,
@@ -47,6 +56,8 @@ from fingerv7.runtime.pod_watch import PodWatch
 log = logging.getLogger(__name__)
 
 Json = dict[str, Any]
+
+_MAKING = (CreateWorker, MakePod)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +100,8 @@ class CrewWriter:
         """UIDs of FingerWorkers whose account is known to be there."""
         self.refused: dict[str, Problem] = {}
         """By worker: what became of the last attempt to make something, where that was nothing."""
+        self.hindered: dict[str, Problem] = {}
+        """By worker: why something else that is to be done with it cannot be."""
 
     async def carry_out(self, step: Step, recipe: Recipe | None, attempts: Attempts) -> bool:
         """Whether it was done. Raises nothing that the API server can cause."""
@@ -97,21 +110,38 @@ class CrewWriter:
         try:
             await self._do(step, recipe, attempts)
         except _RefusedError as refused:
-            self.refused[refused.problem.worker] = refused.problem
+            self._refuse(step, refused.problem)
         except (_LaterError, Conflict, NotFound):
             pass  # a later round sees what is there then
-        except Forbidden as error:
-            name = name_of(step)
-            self.refused[name] = Problem(Reason.OPERATOR_FORBIDDEN, error.message, name)
+        except (Forbidden, Invalid) as error:
+            self._refuse(step, _refusal(error, name_of(step)))
+        except OutcomeUnknown as error:
+            log.warning("%s of %s: %s", type(step).__name__, name_of(step), error)
+            self._try_later(step, attempts)
+            said = f"the API server does not do it: {redact_text(str(error))}"
+            self._refuse(step, Problem(Reason.POD_REFUSED, said, name_of(step)))
         except KubeError as error:
             log.warning("%s of %s: %s", type(step).__name__, name_of(step), error)
         except Exception:
             # One object that cannot be handled must not keep the others from it.
             log.exception("%s of %s", type(step).__name__, name_of(step))
+            self._try_later(step, attempts)
         else:
-            self.refused.pop(name_of(step), None)
+            (self.refused if isinstance(step, _MAKING) else self.hindered).pop(name_of(step), None)
             return True
         return False
+
+    def _refuse(self, step: Step, problem: Problem) -> None:
+        (self.refused if isinstance(step, _MAKING) else self.hindered)[name_of(step)] = problem
+
+    def _try_later(self, step: Step, attempts: Attempts) -> None:
+        if isinstance(step, _MAKING):
+            attempts.made(name_of(step), self._clock())
+
+    def forget_needless(self, steps: Sequence[Step]) -> None:
+        """What hindered a step that is none any more. What is to be made is no step while it waits for its turn."""
+        for name in self.hindered.keys() - {name_of(step) for step in steps if not isinstance(step, _MAKING)}:
+            del self.hindered[name]
 
     def forget_gone(self, names: set[str], uids: set[str]) -> None:
         for name in self.refused.keys() - names:

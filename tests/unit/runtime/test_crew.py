@@ -6,7 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from fingerv7.api.conditions import WorkersReady as Reason
 from fingerv7.api.streampool import StreamPool
+from fingerv7.core.managed.report import Report
 from fingerv7.runtime.crew import CrewLoop
 
 SOURCE = {"postgres": {"secretRef": {"name": "db"}, "table": "streams"}}
@@ -71,3 +73,19 @@ def test_without_an_image_for_the_sidecar():
     loop._office.sidecar_image = ""
     loop._cook(a_pool(replicas=7))
     assert loop._blocked.reason == "SidecarImageMissing"
+
+
+async def test_what_comes_and_goes_is_told_once_a_minute():
+    loop, told, now = a_loop(a_pool()), [], [0.0]
+
+    async def record(*_, message, **__):
+        told.append((now[0], message))
+
+    loop._clock = lambda: now[0]
+    loop._office.recorder = SimpleNamespace(record=record)
+    loop._loop, loop._told, loop._shown = SimpleNamespace(), {}, None
+    for at in range(0, 120, 10):
+        now[0] = float(at)
+        troubles = [(Reason.CRASHING, "it crashes")] if at % 20 == 0 else []
+        await loop._tell(a_pool(), Report(None, {}, troubles))
+    assert told == [(0.0, "it crashes"), (80.0, "it crashes")]

@@ -2,10 +2,81 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
-from fingerv7.adapters.kube.errors import Forbidden, Invalid
-from fingerv7.runtime.crew_writer import _refusal
+from fingerv7.adapters.kube.errors import Forbidden, Invalid, OutcomeUnknown
+from fingerv7.contract import Timing
+from fingerv7.core.managed.lives import Attempts
+from fingerv7.core.managed.model import ChangeWorker, MakePod, Mark, Pod, RemovePod, RemoveWorker, Traits
+from fingerv7.core.managed.pod import Sidecar
+from fingerv7.core.model import Worker
+from fingerv7.runtime.crew_writer import CrewWriter, Recipe, _refusal
+
+WORKER = Worker("radio-001", "uid", 1, "radio", 50, managed=True)
+POD = Pod("radio-001", "pod", 1, "radio", "uid", "r")
+RECIPE = Recipe(
+    {"spec": {"containers": [{"name": "fingerv7", "image": "x", "command": ["x"]}]}},
+    "fingerv7", True, Sidecar("i", {}, {}), Timing.derive(20_000), 60.0, "r",
+)  # fmt: skip
+
+
+class Refusing:
+    """An API that refuses everything but accounts."""
+
+    def __init__(self, error):
+        self.error = error
+
+    async def create(self, path, body):
+        if path.endswith("/pods"):
+            raise self.error
+        return body
+
+    async def merge_patch(self, path, patch):
+        raise self.error
+
+    async def delete(self, path, **_):
+        raise self.error
+
+
+def a_writer(error):
+    workers = SimpleNamespace(resource_version=lambda _: 1)
+    office = SimpleNamespace(
+        api=Refusing(error),
+        fleet=SimpleNamespace(workers=workers, put_worker=lambda _: None),
+        term=SimpleNamespace(may_write=True),
+        clocks=SimpleNamespace(monotonic=lambda: 100.0),
+    )
+    return CrewWriter(office, SimpleNamespace(), key=("music", "radio"), pool_uid="u")
+
+
+TRAITS = Traits(50, frozenset({"audio_fingerprinting"}))
+FORBIDDEN = Forbidden(403, "Forbidden", 'User "op" cannot delete http://me:secret@host/')
+
+
+@pytest.mark.parametrize(
+    "step", [ChangeWorker(WORKER, TRAITS), Mark(WORKER, ""), RemoveWorker(WORKER), RemovePod(POD, "")]
+)
+@pytest.mark.parametrize(
+    ("error", "reason"), [(FORBIDDEN, "OperatorForbidden"), (Invalid(422, "Invalid", "too many"), "PodRefused")]
+)
+async def test_what_cannot_be_done_with_a_worker_is_told_as_long_as_it_is_to_be_done(step, error, reason):
+    writer = a_writer(error)
+    assert not await writer.carry_out(step, RECIPE, Attempts())
+    assert writer.hindered["radio-001"].reason == reason
+    assert "secret" not in writer.hindered["radio-001"].message
+    writer.forget_needless([step])
+    assert writer.hindered
+    writer.forget_needless([])
+    assert not writer.hindered
+
+
+async def test_an_api_server_that_fails_at_every_pod_is_told_and_not_asked_each_second():
+    writer, attempts = a_writer(OutcomeUnknown("POST was answered by 500: failed calling webhook")), Attempts()
+    assert not await writer.carry_out(MakePod(WORKER, 1), RECIPE, attempts)
+    assert "failed calling webhook" in writer.refused["radio-001"].message
+    assert not attempts.is_due("radio-001", 101.0)
 
 
 @pytest.mark.parametrize(
