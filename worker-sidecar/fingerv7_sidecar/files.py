@@ -105,12 +105,15 @@ class ConfigFolder:
     def worker_lock_held(self) -> bool | None:
         """Whether a worker lives: obtaining its lock, and giving it back at once, proves that none does.
 
-        None when there is no lock file, which proves nothing. It is the worker's to create, under its own user.
+        None when there is no lock file, which proves nothing. It is the worker's to create, under its own user. One
+        that cannot be read counts as held.
         """
         try:
             descriptor = os.open(self.at(WORKER_LOCK), os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
+        except FileNotFoundError:
             return None
+        except OSError:
+            return True
         try:
             return not _try_lock(descriptor, fcntl.LOCK_SH)
         finally:

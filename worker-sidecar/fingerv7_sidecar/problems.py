@@ -27,7 +27,8 @@ def problems(sidecar: Sidecar) -> Iterator[str]:
     if sidecar.mode is Mode.EMPTYING:
         yield "the worker process is gone"
     if sidecar.mode is Mode.RELEASED:
-        yield "drained" if sidecar.draining else "released: the worker process is gone"
+        missing = "has not started yet" if sidecar.vitals.not_started else "is gone"
+        yield "drained" if sidecar.draining else f"released: the worker process {missing}"
     if mirror.read_error:
         yield mirror.read_error
     if mirror.refused:

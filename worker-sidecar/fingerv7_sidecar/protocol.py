@@ -363,15 +363,21 @@ class Sidecar:
             self._out.note("starting-over", worker="follows again" if follows else "has to prove itself")
 
     def _release(self) -> None:
-        """A drain, or the end of the process, with a worker that provably runs nothing."""
-        if self.mode is not Mode.MIRROR or not (self.draining or self.stopping):
-            return
+        """A drain, or the end of the process, with a worker that provably runs nothing.
+
+        Or one that has not started, perhaps because its image is still on its way: what it were given now would be on
+        nobody for as long. It is released until it holds the lock.
+        """
         view, acked = self.mirror.view, self.mirror.acked
+        not_started = self.vitals.not_started and view is not None
+        if self.mode is not Mode.MIRROR or not (self.draining or self.stopping or not_started):
+            return
         nothing_assigned = view is None or (acked is not None and acked.epoch == view.epoch)
         if nothing_assigned and self.config.nothing_runs and self.config.due is None:
-            self.mode, self._crashed = Mode.RELEASED, False
-            self._out.note("released", reason="drained" if self.draining else "stopping with nothing assigned")
+            why = "stopping with nothing assigned" if self.stopping else "the worker has not started yet"
+            self._out.note("released", reason="drained" if self.draining else why)
             self._start_over()
+            self.mode, self._crashed = Mode.RELEASED, False
 
     @property
     def _may_write_lease(self) -> bool:

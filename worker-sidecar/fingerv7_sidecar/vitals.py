@@ -48,6 +48,11 @@ class Vitals:
         """Give a worker that fell silent the patience of one that boots."""
         self._healthy_at = self._reported_at = None
 
+    @property
+    def not_started(self) -> bool:
+        """Whether there was no worker yet: nobody has been seen with the lock, and there was nothing to run."""
+        return self._has_lock and not self._expected
+
     def gone_at(self, grace_s: float) -> float | None:
         """When the worker counts as gone, unless it comes back; None while it may live."""
         if not self._has_lock or not self._expected or self._free_since is None:

@@ -806,23 +806,14 @@ def test_a_quick_restart_of_the_worker_changes_nothing(world):
     assert it.sidecar.mode is Mode.MIRROR
 
 
-def test_a_free_lock_before_the_first_worker_proves_nothing(world):
-    it = world(policy=LOCKED)
-    it.assign(0)
-    it.start()
-    it.do(LockProbed(0, held=False))
-    it.run(30)
-    assert it.sidecar.mode is Mode.MIRROR
-
-
 def test_a_worker_that_never_came_up_is_released_when_it_was_given_streams(world):
+    """By the pod before: this one finds them assigned."""
     it = world(policy=LOCKED)
-    it.assign(0)
+    it.lock_held = False
+    it.succeed()
+    it.assign(1, "a")
     it.start()
     it.do(LockProbed(0, held=False))
-    it.lock_held = False
-    it.run(30)
-    it.assign(1, "a")
     it.run(4)
     assert it.streams == 1
     it.run(2)
@@ -922,6 +913,36 @@ def test_confirmation_on_write_needs_no_worker(world):
     it.assign(1, "a")
     it.start()
     assert it.annotation("applied") == f"uid-1/{INC}/1"
+
+
+# --- a worker that has not started yet
+
+
+def test_a_worker_that_has_not_started_is_given_nothing_until_it_holds_the_lock(world):
+    """Its image is still being pulled, for instance: what it were given would be on nobody for as long."""
+    it = world(policy=LOCKED)
+    it.assign(0)
+    it.start()
+    assert it.annotation("released") == f"uid-1/{INC}"
+    assert not it.annotation("applied")
+    assert not it.annotation("gone")
+    assert it.sidecar.problems() == ["released: the worker process has not started yet"]
+    it.run(60)
+    assert it.annotation("released")
+    assert it.fence_holds
+    it.do(LockProbed(0, held=True))
+    assert it.annotation("applied") == f"uid-1/{INC}/0"
+    assert not it.annotation("released")
+    assert not it.sidecar.problems()
+
+
+def test_a_worker_that_starts_at_once_is_not_released(world):
+    it = world(policy=LOCKED)
+    it.assign(0)
+    it.do(LockProbed(0, held=True))
+    it.start()
+    assert it.annotation("applied") == f"uid-1/{INC}/0"
+    assert "released" not in it.log
 
 
 # --- draining, stopping, registering
