@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import orjson
@@ -20,7 +20,7 @@ from fingerv7.adapters.kube.resources import STREAMPOOLS
 from fingerv7.api.conditions import WorkersReady as Reason
 from fingerv7.api.streampool import StreamPool
 from fingerv7.api.workers import FenceCheck, Workers
-from fingerv7.core.managed.autoscale import demand
+from fingerv7.core.managed.autoscale import Demand, demand
 from fingerv7.core.managed.model import (
     MAX_ORDINAL,
     CreateWorker,
@@ -37,7 +37,7 @@ from fingerv7.core.managed.pod import Sidecar, TemplateError, build_pod, revisio
 from fingerv7.core.managed.report import HARMLESS, NOTHING, Report, report
 from fingerv7.core.managed.rollout import Rollout
 from fingerv7.core.managed.round import Crew, Memory, Plan, decide
-from fingerv7.core.model import Worker
+from fingerv7.core.model import Stream, Worker
 from fingerv7.runtime.crew_writer import CrewWriter, Recipe, name_of, unusable
 from fingerv7.runtime.fleet import PoolKey
 from fingerv7.runtime.mounts import Mounts
@@ -48,6 +48,8 @@ from fingerv7.runtime.rules import wanted_of
 
 log = logging.getLogger(__name__)
 
+Served = tuple[Mapping[str, Stream], frozenset[str]]
+
 READS, WRITES = 2, 8
 """How many requests of one fleet are under way at most."""
 BUSY_S, CALM_S = 0.5, 3.0
@@ -57,6 +59,8 @@ SELDOM = 10
 """A round is followed by a pause of at least so many times its own length."""
 LARGE = 300
 """Rounds of more workers are decided in a thread."""
+MANY_STREAMS, MANY_COMPARISONS = 10_000, 1_000
+"""And those that count the demand of more streams, or compare more requirements with workers."""
 BUDGET_S = 60.0
 """How often it is looked at without need."""
 RETELL_S = 60.0
@@ -89,6 +93,7 @@ class CrewLoop:
         self._memory = Memory()
         self._wake = asyncio.Event()
         self._looked_at_s = self._clock()
+        self._counted: tuple[Served, Demand] | None = None
         self._decided_s = 0.0
         """How long the last decision took."""
         self._put_off: dict[str, float] = {}
@@ -148,7 +153,7 @@ class CrewLoop:
                 return BUSY_S
         began = self._clock()
         crew = self._gather(pool)
-        is_large = len(crew.members) > LARGE
+        is_large = len(crew.members) > LARGE or self._counts_much(crew)
         plan = await asyncio.to_thread(self._decide, crew) if is_large else self._decide(crew)
         self._decided_s = self._clock() - began
         self._writer.forget_gone(
@@ -167,11 +172,27 @@ class CrewLoop:
         return 0.0 if done else CALM_S if settled else BUSY_S
 
     def _decide(self, crew: Crew) -> Plan:
-        served = self._loop.served
-        if served is not None and crew.wanted and crew.wanted.scaling:
-            catalog, excluded = served
-            crew = replace(crew, demand=demand(catalog.values(), excluded))
+        if crew.wanted and crew.wanted.scaling:
+            crew = replace(crew, demand=self._demand())
         return decide(crew, self._memory)
+
+    def _demand(self) -> Demand | None:
+        """Of the catalog as it was served last; counted once for each."""
+        served = self._loop.served
+        if served is None:
+            return None
+        if self._counted is None or not _is_same(self._counted[0], served):
+            self._counted = served, demand(served[0].values(), served[1])
+        return self._counted[1]
+
+    def _counts_much(self, crew: Crew) -> bool:
+        """Whether the demand, or what is enough for it, takes a while to find out."""
+        scaling, served = crew.wanted and crew.wanted.scaling, self._loop.served
+        if not scaling or served is None:
+            return False
+        if self._counted is None or not _is_same(self._counted[0], served):
+            return len(served[0]) > MANY_STREAMS
+        return scaling.most * len(self._counted[1]) > MANY_COMPARISONS
 
     async def _rest(self, pool: StreamPool) -> None:
         """There is no fleet, or none any more."""
@@ -345,6 +366,10 @@ class CrewLoop:
         if condition and reason_now in HARMLESS and reason_now is not self._shown:
             await record(self._key[0], involved, type="Normal", reason=condition.reason, message=condition.message)
         self._shown = reason_now
+
+
+def _is_same(one: Served, other: Served) -> bool:
+    return one[0] is other[0] and one[1] == other[1]
 
 
 def _in_order(steps: Sequence[Step]) -> list[Step]:

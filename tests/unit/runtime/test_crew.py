@@ -8,7 +8,9 @@ import pytest
 
 from fingerv7.api.conditions import WorkersReady as Reason
 from fingerv7.api.streampool import StreamPool
+from fingerv7.core.managed.model import Scaling
 from fingerv7.core.managed.report import Report
+from fingerv7.core.model import Stream
 from fingerv7.runtime.crew import CrewLoop
 
 SOURCE = {"postgres": {"secretRef": {"name": "db"}, "table": "streams"}}
@@ -89,3 +91,29 @@ async def test_what_comes_and_goes_is_told_once_a_minute():
         troubles = [(Reason.CRASHING, "it crashes")] if at % 20 == 0 else []
         await loop._tell(a_pool(), Report(None, {}, troubles))
     assert told == [(0.0, "it crashes"), (80.0, "it crashes")]
+
+
+def test_the_demand_of_a_catalog_is_counted_once_and_that_of_a_large_one_elsewhere():
+    class Catalog(dict):
+        counted = 0
+
+        def values(self):
+            self.counted += 1
+            return super().values()
+
+    def served(count):
+        return Catalog({f"s{n}": Stream(f"s{n}", "http://x") for n in range(count)}), frozenset({"s0"})
+
+    loop = a_loop(a_pool())
+    scaling = Scaling(least=1, most=5, target_percent=80, window_s=0.0)
+    crew = SimpleNamespace(wanted=SimpleNamespace(scaling=scaling))
+    loop._counted, loop._loop = None, SimpleNamespace(served=None)
+    assert loop._demand() is None
+    loop._loop.served = served(7)
+    assert not loop._counts_much(crew)
+    assert loop._demand() == loop._demand() == {frozenset(): 6}
+    assert loop._loop.served[0].counted == 1
+    loop._loop.served = served(20_000)
+    assert loop._counts_much(crew)
+    assert loop._demand() == {frozenset(): 19_999}
+    assert not loop._counts_much(crew)
