@@ -74,6 +74,7 @@ class Doubts:
     unconfirmed: list[str] = field(default_factory=list)
     """Suspects that are silent, as far as the watch tells: their Leases have to be read directly."""
     _doubtful: bool = False
+    _looked: bool = False
     _known: dict[str, Ghost] = field(default_factory=dict)
     _ids: dict[str, tuple[Assignment, frozenset[str]]] = field(default_factory=dict)
     """By UID: an assignment and all that it holds, so that thousands are not gone through in every round."""
@@ -190,8 +191,28 @@ class Doubts:
             # One that still speaks for another FingerWorker has not noticed yet: its time begins when it does.
             suspects[key] = now if unnoticed else self.suspects.get(key, now)
             doubtful |= now - suspects[key] < _heedless_s(t_s, timing)
+        # Somebody deleted the Lease of these, or erased its holder: that says nothing about the worker.
+        earlier = self.suspects if self._looked else _orphaned(workers, leases, now)
+        for (name, uid), since in earlier.items():
+            last = leases.get(name)
+            if (name, uid) in suspects or (last and last.holder):
+                continue
+            if now - since < _heedless_s(takeover_after_s(last, timing), timing):
+                suspects[name, uid], doubtful = since, True
+        self._looked = True
         self.suspects = suspects
         self._doubtful = doubtful
+
+
+def _orphaned(workers: Mapping[str, Worker], leases: Mapping[str, Lease], now: float) -> dict[tuple[str, str], float]:
+    """Suspects of an earlier leader whose Leases are gone: registered then, and never given anything, because nobody
+    has said what they run. Who was given something had said so.
+    """
+    return {
+        (name, worker.uid): now
+        for name, worker in workers.items()
+        if name not in leases and worker.assignment.leader_epoch and not worker.assignment.epoch
+    }
 
 
 def _heedless_s(t_s: float, timing: Timing) -> float:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from fingerv7.contract import Acknowledgement, Timing
 from fingerv7.core.doubt import Claims, Doubts
 from fingerv7.core.handover import Holder, Wanted, step
@@ -67,6 +69,25 @@ def test_the_silence_of_one_that_may_run_anything_has_to_be_confirmed_because_it
     confirmed = watcher.look(101.0, worker=recreated, confirmed=["a"])
     assert confirmed.unconfirmed == []
     assert confirmed.may_grant("x")
+
+
+@pytest.mark.parametrize("lease", [None, replace(LEASE, holder="", renew_time="", applied=None)])
+def test_a_lease_that_somebody_deletes_takes_no_doubt_away(lease):
+    watcher = Watcher()
+    recreated = replace(WORKER, uid="uid-b", assignment=Assignment())
+    assert not watcher.look(0.0, worker=recreated, lease=beat(0)).may_grant("x")
+    assert not watcher.look(HEEDLESS_S - 1, worker=recreated, lease=lease).may_grant("x")
+    assert watcher.look(HEEDLESS_S, worker=recreated, lease=lease).may_grant("x")
+
+
+def test_to_a_new_leader_a_registered_worker_without_lease_that_was_never_given_anything_may_run_what_it_was_before():
+    recreated = replace(WORKER, uid="uid-b", assignment=Assignment(leader_epoch=7))
+    watcher = Watcher()
+    assert not watcher.look(0.0, worker=recreated, lease=None).may_grant("x")
+    assert watcher.look(HEEDLESS_S, worker=recreated, lease=None).may_grant("x")
+    # Nobody has registered this one, and that one had said what it runs before it was given something.
+    assert Watcher().look(0.0, worker=replace(recreated, assignment=Assignment()), lease=None).may_grant("x")
+    assert Watcher().look(0.0, lease=None).may_grant("x")
 
 
 def test_a_sidecar_that_restarts_over_and_over_does_not_begin_its_time_anew():
