@@ -52,7 +52,9 @@ class Response(aiohttp.ClientResponse):
     """Of a list, which kopf takes from `json()`."""
 
     async def json(self, **_: Any) -> Any:
-        return loads((await self.read()).decode())
+        if "json" not in self.content_type:
+            return await super().json()  # which says what it is instead
+        return loads((await self.read()).decode(errors="replace"))
 
 
 def protect_kopf() -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 
+import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from hypothesis import given
 from hypothesis import strategies as st
 from kopf._cogs.clients import api as kopf_api
@@ -54,3 +57,19 @@ def test_what_is_cut_is_only_what_is_too_deep(value):
 def test_what_is_no_json_is_an_error():
     with pytest.raises(ValueError, match="Expecting value"):
         shallow.loads('{"a": }')
+
+
+async def test_a_list_is_read_alike_and_what_is_no_json_is_an_error_of_the_connection():
+    async def answer(request: web.Request) -> web.Response:
+        if request.path == "/page":
+            return web.Response(body=b"<html>\xff", content_type="text/html")
+        return web.Response(text=a_pool("[" * 5_000 + "]" * 5_000), content_type="application/json")
+
+    app = web.Application()
+    app.router.add_get("/{path}", answer)
+    async with TestServer(app) as server, aiohttp.ClientSession(response_class=shallow.Response) as session:
+        async with session.get(server.make_url("/pool")) as response:
+            assert (await response.json())["metadata"] == {"name": "radio"}
+        async with session.get(server.make_url("/page")) as response:
+            with pytest.raises(aiohttp.ContentTypeError):
+                await response.json()
