@@ -137,6 +137,7 @@ class Prober:
         if epoch <= self.proven_epoch(worker):
             return False
         self._proofs[worker.name] = _Proof(worker.uid, epoch)
+        self._next.pop(worker.name, None)  # what was revoked meanwhile waits for nothing either
         streams = sum(1 for at in worker.assignment.revoking.values() if at <= epoch)
         log.info(reason, extra={"worker": worker.name, "epoch": epoch, "streams": streams, "reason": reason})
         return True

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 from fingerv7.adapters.kube.errors import ApiUnreachable
 from fingerv7.core.liveness import observe
-from fingerv7.core.model import Lease, Worker
+from fingerv7.core.model import Assignment, Lease, Worker
 from fingerv7.runtime.office import AT_ONCE
 from fingerv7.runtime.prober import Prober
 
@@ -55,3 +55,20 @@ async def test_thousands_of_silent_workers_are_looked_at_in_portions_and_the_una
         rounds += 1
     assert rounds == 3
     assert prober.confirmed() == set(NAMES) - server.deaf
+
+
+async def test_what_is_revoked_after_a_proof_does_not_wait_for_the_next_turn():
+    now = [0.0]
+    fleet = SimpleNamespace(
+        observation=lambda _, name: observe(None, lease(name), 0.0), leases=SimpleNamespace(put=lambda raw: None)
+    )
+    clocks = SimpleNamespace(monotonic=lambda: now[0])
+    prober = Prober(SimpleNamespace(api=Server(set()), fleet=fleet, clocks=clocks), namespace="ns")
+
+    def revoking(epoch: int) -> list[tuple[Worker, float]]:
+        return [(Worker("w", "uid-w", 1, "radio", 10, assignment=Assignment(epoch, 1, {}, {"s": epoch})), 20.0)]
+
+    await prober.probe(revoking(1), {})
+    now[0] = 30.0
+    assert await prober.probe(revoking(1), {})
+    assert await prober.probe(revoking(2), {})
