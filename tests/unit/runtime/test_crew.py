@@ -9,8 +9,9 @@ import pytest
 from fingerv7.api.conditions import WorkersReady as Reason
 from fingerv7.api.streampool import StreamPool
 from fingerv7.core.managed.model import Scaling
-from fingerv7.core.managed.report import Report
-from fingerv7.core.model import Stream
+from fingerv7.core.managed.report import Report, report
+from fingerv7.core.managed.round import Memory, decide
+from fingerv7.core.model import Stream, Worker
 from fingerv7.runtime.crew import CrewLoop
 
 SOURCE = {"postgres": {"secretRef": {"name": "db"}, "table": "streams"}}
@@ -117,3 +118,34 @@ def test_the_demand_of_a_catalog_is_counted_once_and_that_of_a_large_one_elsewhe
     assert loop._counts_much(crew)
     assert loop._demand() == {frozenset(): 19_999}
     assert not loop._counts_much(crew)
+
+
+async def test_a_right_that_is_withdrawn_is_told_also_where_pods_were_seen_before_and_no_workers_are_wanted():
+    worker = Worker("radio-001", "uid", 1, "radio", 50, managed=True)
+    pool = StreamPool.parse(
+        {
+            "metadata": {"name": "radio", "namespace": "music", "uid": "u"},
+            "kind": "StreamPool",
+            "spec": {"source": SOURCE},
+        }
+    )
+    loop, told = a_loop(pool), []
+
+    async def tell(_, seen):
+        told.append(seen)
+
+    loop._office.fleet = SimpleNamespace(
+        workers_of=lambda _: {"radio-001": worker}, lease=lambda *_: None, workers=SimpleNamespace(store={})
+    )
+    loop._pods = SimpleNamespace(error="403 Forbidden: pods is forbidden", pod=lambda *_: None)
+    loop._writer, loop._mounts = SimpleNamespace(refused={}, hindered={}), SimpleNamespace(lacking={})
+    loop._clock, loop._tell = lambda: 0.0, tell
+    await loop._report_blindness(pool)
+    assert told[0].condition.reason == "OperatorForbidden"
+    crew = loop._gather(a_pool())
+    loop._memory = Memory()
+    shown = report(crew, decide(crew, loop._memory))
+    assert shown.condition.reason == "OperatorForbidden"
+    assert "cannot watch pods" in shown.condition.message
+    loop._pods.error = ""
+    assert loop._gather(a_pool()).hindered == {}
