@@ -66,12 +66,15 @@ class ManagedFleet(PodFleet):
         self.count = replicas
         self.kubectl("scale", f"streampool/{POOL}", f"--replicas={replicas}")
 
-    def change_template(self, *, image: str | None = None, rollout: Object | None = None, **env: str) -> None:
-        """`kubectl patch`, with the whole template: a merge replaces lists. Without arguments it is as it was."""
+    def change_template(self, *, image: str | None = None, progress: str = "100s", **env: str) -> None:
+        """`kubectl patch`, with the whole template: a merge replaces lists. Without arguments it is as it was.
+
+        A new pod has to be well for a tenth of the `progress` time before it is the next one's turn.
+        """
         workers = self._workers(image)
         for name, value in env.items():
             workers["template"]["spec"]["containers"][0]["env"].append({"name": name, "value": value})
-        self.patch({"template": workers["template"], "rollout": rollout})
+        self.patch({"template": workers["template"], "rollout": {"progressTimeout": progress}})
 
     def patch(self, workers: dict[str, Any]) -> None:
         body = json.dumps({"spec": {"workers": workers}})

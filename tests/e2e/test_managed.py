@@ -176,7 +176,7 @@ def test_a_changed_template_rolls_through_one_worker_at_a_time(fleet: ManagedFle
 
 def test_an_image_that_cannot_be_pulled_stops_the_rollout_and_the_others_go_on(fleet: ManagedFleet) -> None:
     since, before = fleet.now(), fleet.uids()
-    fleet.change_template(image=BAD_IMAGE, rollout={"progressTimeout": "15s"}, LOG_LEVEL="DEBUG")
+    fleet.change_template(image=BAD_IMAGE, progress="15s", LOG_LEVEL="DEBUG")
     try:
         fleet.wait_for(lambda: fleet.condition()[0] == "RolloutStopped", "the rollout stops", deadline_s=120)
         (stuck,) = {name for name, uid in fleet.uids().items() if uid != before[name]}
