@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PYTHONPATH := hack:examples
 
-.PHONY: demo test lint unit simulation simulate sabotage integration long faults e2e model bench bench-planner crds charts chart lock up down status clean
+.PHONY: demo test lint unit laws simulation simulate sabotage integration long faults e2e model bench bench-planner crds charts chart lock up down status clean
 
 .venv/.installed: requirements/dev.txt pyproject.toml
 	@echo "==> environment .venv (from requirements/dev.txt)"
@@ -30,6 +30,11 @@ lint: .venv/.installed
 
 unit: .venv/.installed
 	$(BIN)/pytest tests/unit -n 2
+
+# The planner's laws on new examples, for two hours on two cores: EXAMPLES=10000
+laws: .venv/.installed
+	PLANNER_EXAMPLES=$(or $(EXAMPLES),10000) CATALOG_EXAMPLES=$(or $(EXAMPLES),10000) \
+	  $(BIN)/pytest --timeout=0 -n 2 tests/unit/core/planner tests/unit/core/test_catalog_portions.py
 
 simulation: .venv/.installed
 	$(BIN)/pytest tests/simulation -n 2
