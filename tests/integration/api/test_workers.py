@@ -23,6 +23,7 @@ def test_a_template_is_kept_as_it_is_and_the_rest_filled_in(api, pool):
         "replicas": 1,
         "template": TEMPLATE,
         "container": "fingerv7",
+        "fenceCheck": "Guard",
         "defaults": {"maxStreams": 50, "capabilities": ["audio_fingerprinting"]},
         "rollout": {"maxUnavailable": 1, "progressTimeout": "10m"},
     }
