@@ -87,6 +87,23 @@ def launch_detached(command: Command) -> Daemon:
     return _launch(command, command.argv, stdin=subprocess.DEVNULL, grace_s=command.grace_s, user=command.user)
 
 
+def run_to_end(command: Command, what: str, progress: Progress, *, failed: str = "") -> None:
+    """Run a command that ends by itself, and with this process, telling `what` it does.
+
+    Raises:
+        StartupError: it failed; named as `failed`, or as `what` it did, with the end of its log.
+    """
+    daemon = launch_owned(command)
+    try:
+        with step(progress, what) as tick:
+            while (code := daemon.wait(0.5)) is None:
+                tick()
+            if code != 0:
+                raise StartupError(failed or what, f"failed with exit code {code}", command.log)
+    finally:
+        daemon.stop()
+
+
 def wait_ready(daemon: Daemon, ready: Callable[[], bool], *, timeout_s: float, progress: Progress) -> None:
     """Wait until `ready` answers True.
 

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from devenv.daemons import Command, launch_owned
-from devenv.errors import Missing, MissingRequirementsError, StartupError
+from devenv.daemons import Command, run_to_end
+from devenv.errors import Missing, MissingRequirementsError
 from devenv.progress import Progress, step
 from devenv.surroundings import Surroundings
 
@@ -37,6 +37,7 @@ _PACKAGES = {
     **{name: f"{_CONTAINERD}/cmd/{name}" for name in _CONTAINERD_NAMES},
 }
 _VERSION_PACKAGE = "k8s.io/component-base/version"
+_HALF = "building-"
 
 
 @dataclass(frozen=True)
@@ -106,9 +107,9 @@ def build(names: Sequence[str], around: Surroundings, progress: Progress) -> dic
 
     go = find_go(around, release)
     cache.mkdir(parents=True, exist_ok=True)
-    with _lock(cache / ".lock", progress):
-        for leftover in (found for folder in {cache, *folders.values()} for found in folder.glob("building-*")):
-            shutil.rmtree(leftover, ignore_errors=True)
+    with build_lock(cache / ".lock", "the control plane", progress):
+        for folder in {cache, *folders.values()}:
+            remove_leftovers(folder)
         wanted = [name for name in names if not binaries[name].is_file()]
         for number, name in enumerate(wanted, 1):
             what = f"building {name} {release.of(name)} ({number} of {len(wanted)}, only this once)"
@@ -151,43 +152,53 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def _build_one(go: str, name: str, release: Release, target: Path, progress: Progress, what: str) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="building-", dir=target.parent))
     major, minor, _ = release.kubernetes.removeprefix("v").split(".", 2)
     stamps = {"gitVersion": release.kubernetes, "gitMajor": major, "gitMinor": minor}
     # Without the stamps the server calls itself v0.0.0 and clients refuse features by version.
     flags = " ".join(["-s -w", *(f"-X {_VERSION_PACKAGE}.{key}={value}" for key, value in stamps.items())])
     flags += f" -X {_CONTAINERD}/version.Version={release.containerd}"
     package = _PACKAGES.get(name, f"k8s.io/kubernetes/cmd/{name}")
+    go_build(go, MODULE_FOLDER, package, flags, target, progress, what, name=name)
+
+
+def go_build(
+    go: str, module: Path, package: str, flags: str, target: Path, progress: Progress, what: str, *, name: str
+) -> None:
+    """Build a package of a module's folder, and put the binary in its place when it is whole. `flags`: the linker's.
+
+    Raises:
+        StartupError: the build failed; with the compiler's words.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=_HALF, dir=target.parent))
     command = Command(
         name=name,
         folder=folder,
         argv=(
-            *("env", "CGO_ENABLED=0", "GOWORK=off", go, "-C", str(MODULE_FOLDER), "build", "-mod=readonly"),
+            *("env", "CGO_ENABLED=0", "GOWORK=off", go, "-C", str(module), "build", "-mod=readonly"),
             *("-trimpath", "-ldflags", flags, "-o", str(folder / "binary"), package),
         ),
         stop_signal=signal.SIGINT,
     )
-    daemon = launch_owned(command)
-    try:
-        with step(progress, what) as tick:
-            while (code := daemon.wait(1.0)) is None:
-                tick()
-            if code != 0:
-                raise StartupError(f"go build of {name}", f"failed with exit code {code}", command.log)
-        (folder / "binary").replace(target)
-        # Left in place after a failure, for its log; the next build removes it.
-        shutil.rmtree(folder, ignore_errors=True)
-    finally:
-        daemon.stop()
+    run_to_end(command, what, progress, failed=f"go build of {name}")
+    (folder / "binary").replace(target)
+    # Left in place after a failure, for its log; the next build removes it.
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Of builds that failed or were killed; with the lock held."""
+    for leftover in folder.glob(f"{_HALF}*"):
+        shutil.rmtree(leftover, ignore_errors=True)
 
 
 @contextmanager
-def _lock(path: Path, progress: Progress) -> Iterator[None]:
+def build_lock(path: Path, of: str, progress: Progress) -> Iterator[None]:
+    """While it is held, nobody else builds the same."""
     # The kernel frees it with the process, so a killed build blocks nobody.
     with path.open("a") as file:
         if not _locked(file):
-            with step(progress, "waiting for another build of the control plane") as tick:
+            with step(progress, f"waiting for another build of {of}") as tick:
                 while not _locked(file):
                     tick()
                     time.sleep(1.0)

@@ -6,23 +6,15 @@ cluster does, and each of its lines others than the next. `python -m devenv.helm
 
 from __future__ import annotations
 
-import fcntl
 import re
-import shutil
-import signal
 import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, Literal, TextIO, get_args
+from typing import Final, Literal, get_args
 
-from devenv.daemons import Command, launch_owned
-from devenv.errors import DevenvError, StartupError
-from devenv.gobuild import find_go, platform_of, read_release
-from devenv.progress import Progress, print_progress, step
+from devenv.errors import DevenvError
+from devenv.gobuild import build_lock, find_go, go_build, platform_of, read_release, remove_leftovers
+from devenv.progress import Progress, print_progress
 from devenv.surroundings import Surroundings, here
 
 Line = Literal["v4", "v3"]
@@ -65,7 +57,8 @@ def find_helm(line: Line, around: Surroundings, progress: Progress) -> Path:
     if not target.is_file():
         go = find_go(around, read_release())
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _lock(target.parent / ".lock", progress):
+        with build_lock(target.parent / ".lock", "Helm", progress):
+            remove_leftovers(target.parent)
             if not target.is_file():
                 _build(go, line, target, progress)
     return target
@@ -82,9 +75,6 @@ def _is_of(helm: str, line: Line) -> bool:
 
 
 def _build(go: str, line: Line, target: Path, progress: Progress) -> None:
-    for leftover in target.parent.glob("building-*"):
-        shutil.rmtree(leftover, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix="building-", dir=target.parent))
     package = f"helm.sh/helm/{line}"
     flags = f"-s -w -X {package}/internal/version.version={version(line)}"
     if line == "v3":
@@ -96,47 +86,8 @@ def _build(go: str, line: Line, target: Path, progress: Progress) -> None:
             for part, number in stamps.items()
         ]
         flags = " ".join([flags, *parts])
-    command = Command(
-        name=f"helm-{line}",
-        folder=folder,
-        argv=(
-            *("env", "CGO_ENABLED=0", "GOWORK=off", go, "-C", str(_MODULES / line), "build", "-mod=readonly"),
-            *("-trimpath", "-ldflags", flags, "-o", str(folder / "binary"), f"{package}/cmd/helm"),
-        ),
-        stop_signal=signal.SIGINT,
-    )
-    daemon = launch_owned(command)
-    try:
-        with step(progress, f"building Helm {version(line)} (only this once)") as tick:
-            while (code := daemon.wait(1.0)) is None:
-                tick()
-            if code != 0:
-                raise StartupError(f"go build of Helm {version(line)}", f"failed with exit code {code}", command.log)
-        (folder / "binary").replace(target)
-        # Left in place after a failure, for its log; the next build removes it.
-        shutil.rmtree(folder, ignore_errors=True)
-    finally:
-        daemon.stop()
-
-
-@contextmanager
-def _lock(path: Path, progress: Progress) -> Iterator[None]:
-    # The kernel frees it with the process, so a killed build blocks nobody.
-    with path.open("a") as file:
-        if not _locked(file):
-            with step(progress, "waiting for another build of Helm") as tick:
-                while not _locked(file):
-                    tick()
-                    time.sleep(1.0)
-        yield
-
-
-def _locked(file: TextIO) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+    what = f"building Helm {version(line)} (only this once)"
+    go_build(go, _MODULES / line, f"{package}/cmd/helm", flags, target, progress, what, name=f"helm-{line}")
 
 
 def main(arguments: list[str]) -> int:

@@ -19,10 +19,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from devenv.daemons import Command, launch_owned
-from devenv.errors import CommandError, DevenvError, Missing, MissingRequirementsError, StartupError
+from devenv.daemons import Command, run_to_end
+from devenv.errors import CommandError, DevenvError, Missing, MissingRequirementsError
 from devenv.packages import IMAGE_TOOLS, install_tools
-from devenv.progress import Progress, step
+from devenv.progress import Progress
 from devenv.surroundings import Surroundings
 
 BASE_VARIABLE = "FINGERV7_BASE_IMAGE"
@@ -237,12 +237,4 @@ def _output(argv: Sequence[str]) -> str:
 
 def _run(name: str, argv: tuple[str, ...], folder: Path, progress: Progress, what: str) -> None:
     command = Command(name=name, argv=argv, folder=folder, stop_signal=signal.SIGINT)
-    daemon = launch_owned(command)
-    try:
-        with step(progress, what) as tick:
-            while (code := daemon.wait(0.5)) is None:
-                tick()
-        if code != 0:
-            raise StartupError(what, f"failed with exit code {code}", command.log)
-    finally:
-        daemon.stop()
+    run_to_end(command, what, progress)

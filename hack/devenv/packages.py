@@ -9,14 +9,13 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from devenv.daemons import Command, launch_owned
-from devenv.errors import Missing, MissingRequirementsError, StartupError
-from devenv.progress import Progress, step
+from devenv.daemons import Command, run_to_end
+from devenv.errors import Missing, MissingRequirementsError
+from devenv.progress import Progress
 from devenv.surroundings import Surroundings
 
 # Debian keeps these off PATH, or off the PATH of most users.
@@ -89,13 +88,4 @@ def _install(apt: str, packages: Sequence[str], progress: Progress) -> None:
 
 def _run(name: str, argv: tuple[str, ...], folder: Path, progress: Progress, what: str) -> None:
     command = Command(name=name, argv=argv, folder=folder, stop_signal=signal.SIGINT)
-    daemon = launch_owned(command)
-    try:
-        with step(progress, what) as tick:
-            while (code := daemon.wait(0.5)) is None:
-                tick()
-                time.sleep(0.1)
-        if code != 0:
-            raise StartupError(name, f"failed with exit code {code}", command.log)
-    finally:
-        daemon.stop()
+    run_to_end(command, what, progress, failed=name)
