@@ -30,6 +30,7 @@ from fingerv7.core.managed.model import (
     Step,
     Traits,
     Wanted,
+    is_ready,
     ordinal_of,
     worker_name,
 )
@@ -37,7 +38,7 @@ from fingerv7.core.managed.pod import Sidecar, TemplateError, build_pod, revisio
 from fingerv7.core.managed.report import HARMLESS, NOTHING, Report, report
 from fingerv7.core.managed.rollout import Rollout
 from fingerv7.core.managed.round import Crew, Memory, Plan, decide
-from fingerv7.core.model import Stream, Worker
+from fingerv7.core.model import Stream
 from fingerv7.runtime.crew_writer import CrewWriter, Recipe, name_of, unusable
 from fingerv7.runtime.fleet import PoolKey
 from fingerv7.runtime.mounts import Mounts
@@ -217,8 +218,8 @@ class CrewLoop:
             if ordinal is not None:
                 lease, pod = fleet.lease(namespace, worker.name), self._pods.pod(namespace, worker.name)
                 members.append(Member(worker, ordinal, pod, lease, unsure=bool(unknown.get(worker.uid))))
-            elif _is_ready(worker):
-                others.append(Traits(worker.max_streams, worker.capabilities, worker.location))
+            elif is_ready(worker) and not worker.drain:
+                others.append(Traits.of(worker))
         wanted = self._wanted(pool)
         return Crew(
             pool=name,
@@ -375,9 +376,3 @@ def _is_same(one: Served, other: Served) -> bool:
 def _in_order(steps: Sequence[Step]) -> list[Step]:
     """What ends something before what begins something: a thousand pods to make delay no drain."""
     return sorted(steps, key=lambda step: isinstance(step, CreateWorker) + 2 * isinstance(step, MakePod))
-
-
-def _is_ready(worker: Worker) -> bool:
-    conditions = worker.status.get("conditions")
-    stated = conditions if isinstance(conditions, list) else []
-    return not worker.drain and any(c.get("type") == "Ready" and c.get("status") == "True" for c in stated)

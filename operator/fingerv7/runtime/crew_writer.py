@@ -110,16 +110,15 @@ class CrewWriter:
         try:
             await self._do(step, recipe, attempts)
         except _RefusedError as refused:
-            self._refuse(step, refused.problem)
+            self._refuse(step, refused.problem, attempts)
         except (_LaterError, Conflict, NotFound):
             pass  # a later round sees what is there then
         except (Forbidden, Invalid) as error:
-            self._refuse(step, _refusal(error, name_of(step)))
+            self._refuse(step, _refusal(error, name_of(step)), attempts)
         except OutcomeUnknown as error:
             log.warning("%s of %s: %s", type(step).__name__, name_of(step), error)
-            self._try_later(step, attempts)
             said = f"the API server does not do it: {redact_text(str(error))}"
-            self._refuse(step, Problem(Reason.POD_REFUSED, said, name_of(step)))
+            self._refuse(step, Problem(Reason.POD_REFUSED, said, name_of(step)), attempts)
         except KubeError as error:
             log.warning("%s of %s: %s", type(step).__name__, name_of(step), error)
         except Exception:
@@ -131,8 +130,9 @@ class CrewWriter:
             return True
         return False
 
-    def _refuse(self, step: Step, problem: Problem) -> None:
+    def _refuse(self, step: Step, problem: Problem, attempts: Attempts) -> None:
         (self.refused if isinstance(step, _MAKING) else self.hindered)[name_of(step)] = problem
+        self._try_later(step, attempts)
 
     def _try_later(self, step: Step, attempts: Attempts) -> None:
         if isinstance(step, _MAKING):
@@ -196,9 +196,6 @@ class CrewWriter:
             raw = await self._api.create(FINGERWORKERS.path(self._namespace), body)
         except Conflict:
             raw = await self._api.get(FINGERWORKERS.path(self._namespace, step.name))
-        except (Forbidden, Invalid) as error:
-            attempts.made(step.name, self._clock())
-            raise _RefusedError(_refusal(error, step.name)) from None
         attempts.forget(step.name)
         self._fleet.put_worker(raw)
         log.info("created", extra={"worker": step.name, "reason": f"spec.workers of pool {self._pool}"})
@@ -238,18 +235,12 @@ class CrewWriter:
                 revision=recipe.revision,
             )
         except TemplateError as error:
-            attempts.made(worker.name, self._clock())
             raise _RefusedError(Problem(Reason.TEMPLATE_INVALID, str(error), worker.name)) from None
         except Exception as error:
-            attempts.made(worker.name, self._clock())
             log.warning("no pod can be built for %s", worker.name, exc_info=error)
             raise _RefusedError(Problem(Reason.TEMPLATE_INVALID, unusable(error), worker.name)) from None
-        try:
-            await self._equip(worker)
-            raw = await self._create(PODS, body, worker)
-        except (_RefusedError, Forbidden, Invalid):
-            attempts.made(worker.name, self._clock())
-            raise
+        await self._equip(worker)
+        raw = await self._create(PODS, body, worker)
         attempts.made(worker.name, self._clock())
         self._pods.put(raw)
         log.info("pod created", extra={"worker": worker.name, "reason": f"revision {recipe.revision}"})
@@ -284,8 +275,6 @@ class CrewWriter:
             return await self._api.create(resource.path(self._namespace), body)
         except Conflict:
             stored = await self._api.get(resource.path(self._namespace, worker.name))
-        except (Forbidden, Invalid) as error:
-            raise _RefusedError(_refusal(error, worker.name)) from None
         if _is_owned(stored, worker.uid):
             if "deletionTimestamp" in stored["metadata"]:
                 raise _LaterError

@@ -41,6 +41,10 @@ class Traits:
     capabilities: frozenset[str]
     location: str = ""
 
+    @classmethod
+    def of(cls, worker: Worker) -> Traits:
+        return cls(worker.max_streams, worker.capabilities, worker.location)
+
 
 @dataclass(frozen=True, slots=True)
 class Scaling:
@@ -71,6 +75,13 @@ class Wanted:
 
 
 # --- what is there ----------------------------------------------------------------------------------------
+
+
+def is_ready(worker: Worker) -> bool:
+    """Whether its status says so."""
+    conditions = worker.status.get("conditions")
+    stated = conditions if isinstance(conditions, list) else []
+    return any(each.get("type") == "Ready" and each.get("status") == "True" for each in stated)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +163,7 @@ class Member:
         pod, worker = self.pod, self.worker
         if pod is None or not pod.ready or pod.terminating or worker.deleting or worker.drain_for:
             return False
-        conditions = worker.status.get("conditions")
-        stated = conditions if isinstance(conditions, list) else []
-        return any(each.get("type") == "Ready" and each.get("status") == "True" for each in stated)
+        return is_ready(worker)
 
     @property
     def leaving(self) -> bool:

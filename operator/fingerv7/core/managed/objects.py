@@ -40,7 +40,7 @@ def finger_worker(name: str, traits: Traits, *, pool: str, pool_uid: str) -> Jso
             "name": name,
             "labels": labels(pool),
             "finalizers": [FINALIZER],
-            "ownerReferences": [_owner("StreamPool", pool, pool_uid)],
+            "ownerReferences": [owner("StreamPool", pool, pool_uid)],
         },
         "spec": {"poolRef": {"name": pool}, **trait_fields(traits)},
     }
@@ -110,7 +110,7 @@ def disruption_budget(pool: str, pool_uid: str, *, min_available: int) -> Json:
         "metadata": {
             "name": budget_name(pool),
             "labels": labels(pool),
-            "ownerReferences": [_owner("StreamPool", pool, pool_uid)],
+            "ownerReferences": [owner("StreamPool", pool, pool_uid)],
         },
         "spec": {
             "minAvailable": min_available,
@@ -124,11 +124,12 @@ def _metadata(worker: str, worker_uid: str, pool: str) -> Json:
     return {
         "name": worker,
         "labels": labels(pool),
-        "ownerReferences": [_owner("FingerWorker", worker, worker_uid)],
+        "ownerReferences": [owner("FingerWorker", worker, worker_uid)],
     }
 
 
-def _owner(kind: str, name: str, uid: str) -> Json:
+def owner(kind: str, name: str, uid: str) -> Json:
+    """The reference of one of our kinds as an owner."""
     return {
         "apiVersion": _API,
         "kind": kind,

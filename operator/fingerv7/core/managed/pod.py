@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fingerv7.contract import GROUP, MANAGED_LABEL, POOL_LABEL, REVISION, VERSION, Timing, format_duration
+from fingerv7.contract import REVISION, Timing, format_duration
+from fingerv7.core.managed import objects
 from fingerv7.core.managed.guard import FENCE_PROBE, guarded
 from fingerv7.core.managed.template import (
     CONFIG_DIR,
@@ -113,28 +114,10 @@ def build_pod(
     spec["automountServiceAccountToken"] = False
     spec["restartPolicy"] = "Always"
     spec["terminationGracePeriodSeconds"] = grace_s
-    labels = {
-        "app.kubernetes.io/name": "fingerv7-worker",
-        "app.kubernetes.io/instance": pool,
-        "app.kubernetes.io/component": "worker",
-        "app.kubernetes.io/part-of": "fingerv7",
-        "app.kubernetes.io/managed-by": "fingerv7-operator",
-        **metadata["labels"],
-        POOL_LABEL: pool,
-        MANAGED_LABEL: "true",
-    }
     annotations = {
         "kubectl.kubernetes.io/default-container": container,
         **metadata["annotations"],
         REVISION: revision,
-    }
-    owner = {
-        "apiVersion": f"{GROUP}/{VERSION}",
-        "kind": "FingerWorker",
-        "name": worker,
-        "uid": worker_uid,
-        "controller": True,
-        "blockOwnerDeletion": False,
     }
     return {
         "apiVersion": "v1",
@@ -142,9 +125,9 @@ def build_pod(
         "metadata": {
             "name": worker,
             "namespace": namespace,
-            "labels": labels,
+            "labels": {**objects.labels(pool), **metadata["labels"], **objects.selector(pool)},
             "annotations": annotations,
-            "ownerReferences": [owner],
+            "ownerReferences": [objects.owner("FingerWorker", worker, worker_uid)],
         },
         "spec": spec,
     }

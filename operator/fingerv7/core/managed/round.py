@@ -21,7 +21,6 @@ from fingerv7.core.managed.model import (
     MakePod,
     Mark,
     Member,
-    Pod,
     Problem,
     RemovePod,
     RemoveWorker,
@@ -109,7 +108,9 @@ def decide(crew: Crew, memory: Memory) -> Plan:
     # Who is deleted by somebody keeps its place until it is gone: then it is made anew.
     present = [m for m in members if not m.leaving or (m.worker.deleting and not m.worker.drain_for)]
     desired = _desired(wanted, present, crew, memory)
-    blocked = _blocked(present, crew, desired)
+    # Ordinals that would be next, were they not somebody else's; without autoscaling they keep their places.
+    blocked = _places(present, crew, desired).taken
+    reserved = 0 if wanted.scaling else len(blocked)
     steps: list[Step] = []
     back: list[Member] = []
     chosen: list[Member] = []
@@ -123,7 +124,7 @@ def decide(crew: Crew, memory: Memory) -> Plan:
         out = {m.name for m in chosen}
         staying = [m for m in staying if m.name not in out]
     else:
-        back = _called_back(members, desired - len(present) - (0 if wanted.scaling else len(blocked)))
+        back = _called_back(members, desired - len(present) - reserved)
         steps += [Mark(m.worker, "") for m in back]
         present += back
         places = _places(present, crew, desired)
@@ -146,7 +147,7 @@ def decide(crew: Crew, memory: Memory) -> Plan:
     return Plan(
         steps=steps,
         desired=desired,
-        min_available=max(0, desired - (0 if wanted.scaling else len(blocked)) - 1),
+        min_available=max(0, desired - reserved - 1),
         problems=_problems(crew, staying, blocked, wanted, memory),
         rollout=rollout,
         leaving=len(leaving) + len(chosen),
@@ -216,11 +217,6 @@ def _places(present: Collection[Member], crew: Crew, desired: int) -> scale.Miss
     return scale.missing({m.ordinal for m in present}, crew.taken, desired, keep_taken=not scales_itself)
 
 
-def _blocked(present: Collection[Member], crew: Crew, desired: int) -> Sequence[int]:
-    """Ordinals that would be next, were they not somebody else's."""
-    return _places(present, crew, desired).taken
-
-
 def _called_back(members: Collection[Member], count: int) -> list[Member]:
     """Of those on their way out, the most useful: they are here already."""
     going = [m for m in members if m.leaving and not m.worker.deleting]
@@ -246,11 +242,7 @@ def _tend(member: Member, wanted: Wanted, crew: Crew, memory: Memory, removed: A
     worker, pod = member.worker, member.pod
     steps: list[Step] = []
     traits = wanted.traits(worker.name)
-    if (worker.max_streams, worker.capabilities, worker.location) != (
-        traits.max_streams,
-        traits.capabilities,
-        traits.location,
-    ):
+    if Traits.of(worker) != traits:
         steps.append(ChangeWorker(worker, traits))
     if pod is None:
         if wanted.revision and crew.blocked is None and memory.attempts.is_due(worker.name, crew.now):
@@ -262,7 +254,7 @@ def _tend(member: Member, wanted: Wanted, crew: Crew, memory: Memory, removed: A
         return steps
     if pod.ended:
         steps.append(RemovePod(pod, f"it ended: {pod.reason or pod.phase}"))
-    elif _is_an_older_workers(pod, member):
+    elif pod.owner != worker.uid:
         steps.append(RemovePod(pod, "its FingerWorker is gone"))
     return steps
 
@@ -270,10 +262,6 @@ def _tend(member: Member, wanted: Wanted, crew: Crew, memory: Memory, removed: A
 def _has_foreign_pod(member: Member) -> bool:
     """Whether the pod of that name is no FingerWorker's: it is left alone, whatever its labels say."""
     return member.pod is not None and not member.pod.owner
-
-
-def _is_an_older_workers(pod: Pod, member: Member) -> bool:
-    return pod.owner != member.worker.uid
 
 
 def _problems(
