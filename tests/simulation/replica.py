@@ -93,6 +93,7 @@ class Replica:
         self.link: Link | None = None
         self.term: _Term | None = None
         self.election: Election | None = None
+        self.fleet: Fleet | None = None
         self._stop: asyncio.Event | None = None
         self._lives = 0
 
@@ -101,13 +102,18 @@ class Replica:
         running = self.process is not None and self.process.alive
         return running and self.term is not None and self.term.begun and self.term.may_write
 
+    @property
+    def sees(self) -> bool:
+        """Whether nothing keeps its watches from telling it what happens."""
+        return self.fleet is not None and not self.fleet.workers.last_error and not self.fleet.leases.last_error
+
     def start(self) -> None:
         if self.process and self.process.alive:
             return
         self._lives += 1
         self.process = self.world.loop.process(f"{self.name}#{self._lives}", self.clock)
         self.link = self.world.link(self.process, self.crash)
-        self.term = self.election = self._stop = None
+        self.term = self.election = self.fleet = self._stop = None
         self.process.spawn(self._serve(self.process, self.link))
 
     def crash(self) -> None:
@@ -140,7 +146,7 @@ class Replica:
             wall=clock.wall,
         )
         api = SimKube(link, request_timeout_s=world.request_timeout_s, watch_stall_s=world.watch_stall_s)
-        fleet = Fleet(api, namespace=None, clock=clocks.monotonic)
+        fleet = self.fleet = Fleet(api, namespace=None, clock=clocks.monotonic)
         election = self.election = Election(
             api,
             namespace=NAMESPACE,

@@ -165,7 +165,8 @@ def _lone_death(world: World, rng: random.Random) -> None:
     """The promise: on nobody for at most T + 1 s, and with the leader lost as well a little more."""
     loop = world.loop
     leader = world.leader
-    if not leader or not world.judge.calm():
+    # After an outage the operator sees nothing until its watches are back, and T counts from what it sees.
+    if not leader or not leader.sees or not world.judge.calm():
         return
     name = rng.choice(list(world.pods))
     pod = world.pods[name]

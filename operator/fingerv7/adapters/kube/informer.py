@@ -35,6 +35,8 @@ _HASTY_WATCH_S: Final = 3.0
 """The server sends a bookmark two seconds before the end."""
 _LONGEST_PAUSE_S: Final = 60.0
 """However long a throttling server asks to be left alone."""
+_BLIND_S: Final = 1.0
+"""How long at most until a watch is tried again: T counts from what it shows. Only lists are too dear for that."""
 
 
 class Informer(Generic[T]):
@@ -152,7 +154,10 @@ class Informer(Generic[T]):
             if self._clock() - begun >= _STEADY_S:
                 backoff.reset()
             self._active_at = self._clock()
-            await asyncio.sleep(max(min(pause, _LONGEST_PAUSE_S), backoff.next()))
+            delay = backoff.next()
+            if self._listed:
+                delay = min(delay, _BLIND_S)
+            await asyncio.sleep(max(min(pause, _LONGEST_PAUSE_S), delay))
 
     async def _relist(self) -> None:
         self._objects.begin_list()
