@@ -234,9 +234,10 @@ class _Events:
 class SimRest:
     """`ApiClient` over a link."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, *, may_create: bool) -> None:
         self._link = link
         self._store = link.server.store
+        self._may_create = may_create
 
     def connection(self) -> SimConnection:
         return SimConnection(self._link)
@@ -261,6 +262,8 @@ class SimRest:
             if method == "POST":
 
                 def work() -> Json:
+                    if not self._may_create:
+                        raise RefusedError(403, "Forbidden", f"cannot create {plural}")
                     return store.create(plural, sent, writer=who)
             else:
                 assert name

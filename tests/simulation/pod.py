@@ -130,7 +130,8 @@ class Pod:
             register=settings.register,
             drain_on_stop=settings.drain_on_stop,
         )
-        api = SimRest(link)
+        scale = self.world.scale
+        api = SimRest(link, may_create=scale.registration or scale.may_create)
         log = _Quiet(lambda text: self.world.note(process, text))
         self.runtime = runtime = Runtime(
             Sidecar(identity, policy, self.folder.find(), now()),

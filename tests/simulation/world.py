@@ -43,6 +43,8 @@ class Scale:
     cooldown: str
     registration: bool
     """Whether workers register themselves."""
+    may_create: bool = True
+    """Whether sidecars that do not may create a Lease; a managed worker's may not, and waits for the operator's."""
     is_tight: bool = False
     """Whether D + K is as long as T allows, workers' clocks are slow, operators' fast, and a kill takes all of K."""
     clock_spread: float = 0.05
@@ -63,6 +65,7 @@ class Scale:
             cooldown=rng.choice(("1s", "5s", "300s")),
             registration=rng.random() < 0.15,
             is_tight=rng.random() < 0.2,
+            may_create=rng.random() < 0.6,
         )
 
 

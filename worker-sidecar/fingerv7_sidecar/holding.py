@@ -85,6 +85,8 @@ class Holding:
         self._was_held = False
         self._continuous = continuous
         """We hold it, or did less than D ago: nobody else can have waited for T since, so nobody else runs."""
+        self._vanished = False
+        """It did, and is not acquired again yet."""
         self._doubtful = False
         """What is about to be acquired does not tell whether another pod held it less than T ago."""
         self._rival: tuple[tuple[str, str, int], float] | None = None
@@ -183,6 +185,9 @@ class Holding:
             # At once, but not in a tight loop with somebody who writes as eagerly.
             self._retry_at = 0.0 if self._conflicts <= 3 else now.boot + self._pace
             return Outcome.NOTHING
+        if request.kind == "create":
+            # Who may not create one waits for the operator's; and whose creation got no answer may have one.
+            self.phase = Phase.LOOKING
         self._fail(now, _explain(reply, request.kind, self._identity), since=request.sent)
         return Outcome.NOTHING
 
@@ -211,6 +216,7 @@ class Holding:
             self.doubt_since, self._doubtful = now.boot, False
         self.phase, self._lease = Phase.HELD, body
         self._was_held = self._continuous = True
+        self._vanished = False
         self.last, self.told, self.reason = request, request.statement, ""
         self.ok += 1
         self._retry_at, self._conflicts, self._failures = 0.0, 0, 0
@@ -228,6 +234,9 @@ class Holding:
             self.declared_s = float(found.duration_s)
         if self._continuous and not found.holder:
             self.phase, self._doubtful = Phase.FREE, self.doubt_since is not None
+            if self._vanished:
+                return Outcome.NOTHING
+            self._vanished = True
             what = "erased its holder" if body else "deleted it"
             self._out.note("lease-vanished", "warning", reason=f"somebody {what}; acquiring it again")
             return Outcome.VANISHED
@@ -282,8 +291,13 @@ def _explain(reply: LeaseReply, kind: str, identity: Identity) -> str:
         return f"no answer to the {kind} of {where}: {reply.reason}"
     if reply.status == 401:
         return f"the API server does not accept the token (401) for the {kind} of {where}"
+    if reply.status == 403 and kind == "create":
+        return (
+            f"{where} does not exist, and the service account has no verb create on leases.coordination.k8s.io: "
+            "waiting for the operator to create it"
+        )
     if reply.status == 403:
-        verb = {"read": "get", "create": "create"}.get(kind, "update")
+        verb = "get" if kind == "read" else "update"
         return f"forbidden to {kind} {where}: the service account needs the verb {verb} on leases.coordination.k8s.io"
     if reply.status == 404:
         return f"namespace {identity.namespace} does not exist"

@@ -79,7 +79,7 @@ def test_missing_rights_are_named_one_after_the_other(world, cluster):
     path = rbac(world.namespace, "roles", name)
     world.api.create(rbac(world.namespace, "roles"), role(name, [of_lease]))
     world.api.create(rbac(world.namespace, "rolebindings"), role_binding(name, world.namespace))
-    sidecar.await_problem("forbidden to create Lease", "the verb create on leases")
+    sidecar.await_problem("does not exist", "no verb create on leases", "waiting for the operator")
     world.api.merge(path, {"rules": [of_lease, creating]})
     sidecar.await_problem("needs the verbs get and watch on fingerworkers.fingerv7.io")
     world.api.merge(path, {"rules": [of_lease, creating, of_worker]})

@@ -252,9 +252,17 @@ async def test_an_untrusted_certificate_is_refused_and_said(running):
 async def test_missing_rights_are_said(api, running):
     api.refuse["POST /apis/coordination"] = 403
     async with running(lease=False) as it:
-        await it.until(lambda: "verb create on leases" in it.sidecar.holding.reason)
+        await it.until(lambda: "no verb create on leases" in it.sidecar.holding.reason)
         api.refuse = {"GET /apis/fingerv7.io": 403}
         await it.until(lambda: "verbs get and watch on fingerworkers" in it.sidecar.mirror.read_error)
+
+
+async def test_without_the_right_to_create_a_lease_it_waits_for_the_operators(api, running):
+    api.refuse["POST /apis/coordination"] = 403
+    async with running(lease=False) as it:
+        await it.until(lambda: "waiting for the operator" in it.sidecar.holding.reason)
+        api.leases["w1"] = {"metadata": {"name": "w1", "resourceVersion": "101"}, "spec": {}}
+        await it.until(lambda: it.sidecar.lease_held)
 
 
 async def test_the_second_sidecar_of_an_identity_waits_and_says_so(api, running):
