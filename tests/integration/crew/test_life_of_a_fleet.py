@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 
-from devenv.fleet_api import ApiError, core, fingerv7, rbac
+from devenv.fleet_api import ApiError, core, fingerv7, leases, rbac
 from devenv.proof import prove
 
 from .conftest import Crew, StartCrew, template
@@ -152,6 +152,17 @@ def test_a_worker_that_somebody_deletes_drains_and_is_made_anew(crew: Crew) -> N
     crew.wait(lambda: name in crew.fleet.running().values(), f"{name} processes streams again")
     crew.await_settled(3)
     prove(crew.fleet, since=since, allowed_gap_s=PLANNED_GAP_S)
+
+
+def test_a_lease_that_somebody_deletes_is_made_by_the_operator_and_held_again(crew: Crew) -> None:
+    # Its sidecar may not create one.
+    name, since = crew.names()[1], crew.fleet.now()
+    crew.fleet.wait_all_running(60)
+    crew.api.delete(leases(crew.namespace, name))
+    crew.wait(lambda: (crew.fleet.lease(name) or {}).get("spec", {}).get("holderIdentity"), f"{name} is held again")
+    crew.await_settled(3)
+    crew.fleet.wait_all_running(60)
+    prove(crew.fleet, since=since, allowed_gap_s=21.0)
 
 
 def test_a_new_leader_goes_on_with_a_rollout_that_it_finds(crew: Crew) -> None:
