@@ -8,6 +8,9 @@
 # python:3.13-slim-bookworm` tells. `python -m devenv images` makes one of Debian packages where no engine is.
 #
 # No secret and no index ends up in a layer: pip's settings come as the optional secrets pip.conf and pip-cert.
+#
+# What only the builder knows is a label more: --label org.opencontainers.image.revision=$(git rev-parse HEAD). Probes are
+# the pods' business, as Kubernetes reads no HEALTHCHECK.
 ARG BASE
 
 FROM ${BASE} AS build
@@ -49,18 +52,30 @@ COPY --from=operator-code /app/fingerv7 /app/fingerv7
 ENV PATH=/usr/local/bin:/usr/bin:/bin PYTHONPATH=/app PYTHONSAFEPATH=1 PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 USER 65532:65532
 WORKDIR /
+# /healthz and /metrics
 EXPOSE 8080
 ENTRYPOINT ["python3", "-m", "fingerv7.runtime.main"]
+LABEL org.opencontainers.image.title="fingerv7-operator" \
+      org.opencontainers.image.description="Shares a table of radio streams among a fleet of FingerV7 workers" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="0.1.0"
 
 FROM ${BASE} AS worker-sidecar
 COPY --from=sidecar-files /app /app
 ENV PATH=/usr/local/bin:/usr/bin:/bin PYTHONPATH=/app PYTHONSAFEPATH=1 PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 USER 65532:65532
 WORKDIR /
-EXPOSE 8089
+# PUBLIC_LISTEN: /healthz, /readyz, /metrics and /drain. 8089 is for the pod alone.
+EXPOSE 8090
 ENTRYPOINT ["python3", "-m", "fingerv7_sidecar.main"]
+LABEL org.opencontainers.image.title="fingerv7-worker-sidecar" \
+      org.opencontainers.image.description="Keeps one FingerV7 worker's assignment in a file and tells the operator that it lives" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="0.1.0"
 
 # Plays FingerV7 in tests. It needs asyncpg, which the operator has from the same lock file.
 FROM operator AS reference-worker
 COPY examples/reference_worker /app/reference_worker
+LABEL org.opencontainers.image.title="fingerv7-reference-worker" \
+      org.opencontainers.image.description="Plays FingerV7 in tests"
 ENTRYPOINT ["python3", "-m", "reference_worker"]

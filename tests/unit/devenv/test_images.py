@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import tarfile
+import tomllib
 from io import BytesIO
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from devenv.image_builder import EngineBuilder, added_bytes, find_builder, pip_s
 from devenv.images import TARGETS, build_images, content_key
 from devenv.progress import Progress, no_progress
 from devenv.surroundings import Surroundings
+from fingerv7.core.managed.template import PUBLIC_PORT
 
 ROOT = Path(__file__).parents[3]
 
@@ -104,6 +106,16 @@ def test_the_dockerfile_has_all_targets_and_pins_no_registry() -> None:
         if line.startswith("FROM")
     )
     assert text.count("USER 65532:65532") == 2
+
+
+def test_the_images_say_what_they_are_and_which_ports_are_for_others() -> None:
+    stages = {
+        stage.partition("\n")[0].split()[-1]: stage for stage in (ROOT / "Dockerfile").read_text().split("\nFROM ")
+    }
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    for target, port in (("operator", 8080), ("worker-sidecar", PUBLIC_PORT)):
+        assert f'org.opencontainers.image.version="{version}"' in stages[target]
+        assert [line for line in stages[target].splitlines() if line.startswith("EXPOSE")] == [f"EXPOSE {port}"]
 
 
 def test_an_engine_needs_to_be_told_the_base(tmp_path: Path) -> None:
