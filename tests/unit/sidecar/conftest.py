@@ -7,11 +7,8 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import importlib.util
 import math
-import pathlib
 import ssl
-import sys
 
 import pytest
 import pytest_asyncio
@@ -39,6 +36,8 @@ from fingerv7_sidecar.events import (
 )
 from fingerv7_sidecar.identity import Found, Identity, Policy
 from fingerv7_sidecar.protocol import Sidecar
+
+from .api_server import ApiServer
 
 BOOT = "boot-1"
 
@@ -275,15 +274,10 @@ def authority():
 
 @pytest_asyncio.fixture
 async def api(authority):
-    """A running `ApiServer`; its module is loaded by path because tests are no package."""
-    path = pathlib.Path(__file__).with_name("api_server.py")
-    spec = importlib.util.spec_from_file_location("sidecar_api_server", path)
-    module = sys.modules.get("sidecar_api_server") or importlib.util.module_from_spec(spec)
-    sys.modules["sidecar_api_server"] = module
-    spec.loader.exec_module(module)
+    """Running."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
-    server = module.ApiServer()
+    server = ApiServer()
     await server.start(context)
     yield server
     await server.stop()

@@ -1,0 +1,163 @@
+"""The protocol, event by event: the fence, and the times that it keeps."""
+
+from __future__ import annotations
+
+import pytest
+
+from fingerv7.contract import Timing, empty_config_hash
+from fingerv7_sidecar.events import Tick
+from fingerv7_sidecar.identity import Policy
+from fingerv7_sidecar.mode import Mode
+
+from .states import INC, active
+
+# --- the fence
+
+
+def test_at_the_deadline_the_config_is_emptied_and_the_acknowledgement_forgotten(world):
+    it = active(world, "a")
+    it.online = False
+    it.run(11.5)
+    assert it.streams == 1
+    it.run(0.75)
+    assert it.streams == 0
+    assert it.file.hash == empty_config_hash(INC, 1)
+    assert not it.fence_holds
+    it.history.clear()
+    it.online = True
+    it.run(3)
+    # The first is the renewal that was under way when the deadline came: it does not count as a start.
+    assert it.history == ["lease:applied", "lease:nothing", "read", "config:1", "lease:applied"]
+
+
+def test_two_renewals_are_tried_before_the_deadline(world):
+    it = active(world, "a")
+    it.online = False
+    before = len(it.sent)
+    it.run(12.5)
+    assert len(it.sent) - before >= 2
+
+
+@pytest.mark.parametrize("clock", ["boot", "wall"])
+def test_the_larger_progress_of_both_clocks_counts(world, clock):
+    it = active(world, "a")
+    it.online = False
+    setattr(it, clock, getattr(it, clock) + 12)
+    it.do(Tick())
+    assert it.streams == 0
+
+
+def test_a_frozen_process_does_not_trust_an_old_answer(world):
+    it = active(world, "a")
+    it.online = False
+    it.run(5)
+    it.move(60)
+    it.online = True
+    it.do(Tick())
+    assert it.sidecar.fences == 1
+    assert it.history[1:] == ["config:0", "lease:nothing", "read", "config:1", "lease:applied"]
+
+
+def test_a_late_answer_counts_from_its_send(world):
+    it = active(world, "a")
+    it.online = False
+    it.run(5.5)
+    it.online = True
+    it.do(Tick())
+    assert it.fence.sent_s <= it.boot - 0.4
+
+
+def test_the_fence_file_follows_acknowledged_renewals_only(world):
+    it = active(world, "a")
+    sent = it.fence.sent_s
+    it.run(5.25)
+    assert it.fence.sent_s > sent
+    sent = it.fence.sent_s
+    it.online = False
+    it.run(8)
+    assert it.fence.sent_s == sent
+
+
+def test_a_config_that_cannot_be_emptied_is_unlinked_and_renewals_go_on(world):
+    it = active(world, "a")
+    it.online, it.disk_error = False, "No space left on device"
+    it.run(12.5)
+    assert it.file is None
+    it.online, it.disk_error = True, ""
+    it.run(4)
+    assert it.streams == 1
+
+
+def test_a_config_that_can_neither_be_emptied_nor_unlinked_stops_all_renewals(world):
+    it = active(world, "a")
+    it.online, it.disk_error, it.unlink_error = False, "Read-only file system", True
+    it.run(13)
+    it.online = True
+    it.run(1)
+    renewed = it.lease["spec"]["renewTime"]
+    it.run(30)
+    assert it.lease["spec"]["renewTime"] == renewed
+    assert not it.fence_holds
+    assert any("Read-only" in problem for problem in it.sidecar.problems())
+    it.disk_error = ""
+    it.run(4)
+    assert it.streams == 1
+
+
+def test_a_fence_file_that_lets_nobody_run_any_more_gives_the_streams_away(world):
+    it = active(world, "a")
+    it.fence_error = "Permission denied"
+    it.run(16)
+    assert it.sidecar.mode is Mode.MIRROR
+    it.run(2)
+    assert it.sidecar.mode is Mode.SUSPECT, "silent, so that others take them over"
+    assert it.streams == 0
+    assert any("Permission denied" in problem for problem in it.sidecar.problems())
+    it.confirm()
+    it.run(10)
+    assert it.sidecar.mode is Mode.SUSPECT, "a worker that follows is no reason to renew while it may not run"
+    it.fence_error = ""
+    it.run(15)
+    it.confirm()
+    it.run(1)
+    assert it.streams == 1
+    assert it.fence_holds
+
+
+# --- times
+
+
+def test_a_longer_deadline_is_adopted_only_after_the_longer_declaration_was_acknowledged(world):
+    it = active(world, "a")
+    it.online = False
+    it.assign(2, "a", liveness={"takeoverAfter": "60s"})
+    it.run(4)
+    assert it.sidecar.times.fence_s == 12
+    it.online = True
+    it.run(4)
+    assert it.lease["spec"]["leaseDurationSeconds"] == 60
+    assert it.sidecar.times.fence_s == 48
+
+
+def test_a_shorter_deadline_is_adopted_before_the_shorter_declaration(world):
+    it = active(world, "a", policy=Policy(timing=Timing.derive(60_000)))
+    it.run(7.5)
+    it.assign(2, "a", liveness={"takeoverAfter": "20s"})
+    for sent in it.sent:
+        assert sent.body is None or sent.body["spec"]["leaseDurationSeconds"] == 60
+    assert it.sidecar.times.fence_s == 48, "the last renewal is too old for the shorter deadline"
+    it.run(3)
+    assert it.sidecar.times.fence_s == 12
+    assert it.fence.fence_after_s == 12
+    it.run(5.5)
+    assert it.lease["spec"]["leaseDurationSeconds"] == 20
+    assert it.sidecar.fences == 0
+
+
+def test_impossible_times_are_refused_and_said(world):
+    it = active(world, "a")
+    it.assign(2, "a", liveness={"takeoverAfter": "20s", "fenceAfter": "19s"})
+    it.confirm()
+    assert it.sidecar.times.fence_s == 12
+    assert "safety" in it.sidecar.problems()[0]
+    assert it.sidecar.times.wanted == it.sidecar.times.initial
