@@ -21,7 +21,13 @@ from fingerv7_sidecar.settings import read_settings
 pytestmark = pytest.mark.integration
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
-FILES = ("vpn/pool.yaml", "vpn/secrets.yaml", "old-fleet/pool.yaml", "own-workers/workers.yaml")
+FILES = (
+    "network-policy/workers.yaml",
+    "old-fleet/pool.yaml",
+    "own-workers/workers.yaml",
+    "vpn/pool.yaml",
+    "vpn/secrets.yaml",
+)
 RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"
 
 Json = dict[str, Any]
@@ -106,8 +112,8 @@ def test_a_vpn_needs_a_namespace_that_is_not_restricted(cluster, namespace):
 def test_own_workers_run_in_a_restricted_namespace(cluster, namespace):
     cluster.kubectl("label", "namespace", namespace, RESTRICTED)
     template = the("StatefulSet", "own-workers/workers.yaml")["spec"]["template"]
-    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "fingerv7-0"}, "spec": template["spec"]}
-    cluster.kubectl("-n", namespace, "create", "serviceaccount", "fingerv7")
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "fingerv7-worker-0"}, "spec": template["spec"]}
+    cluster.kubectl("-n", namespace, "create", "serviceaccount", "fingerv7-worker")
     create(cluster, namespace, pod)
 
 
@@ -116,13 +122,13 @@ def test_own_workers_are_what_the_operator_would_build():
     pool = StreamPool.parse(the("StreamPool", "own-workers/workers.yaml")).spec
     spec = the("StatefulSet", "own-workers/workers.yaml")["spec"]["template"]["spec"]
     sidecar, worker = spec["initContainers"][0], spec["containers"][0]
-    environment = {each["name"]: each.get("value", "fingerv7-0") for each in sidecar["env"]}
+    environment = {each["name"]: each.get("value", "fingerv7-worker-0") for each in sidecar["env"]}
     environment["PUBLIC_LISTEN"] = environment["PUBLIC_LISTEN"].replace("$(POD_IP)", "10.0.0.7")
     settings = read_settings(environment | {"KUBERNETES_SERVICE_HOST": "10.96.0.1"})
     built = build_pod(
         namespace="radio",
         pool="radio",
-        worker="fingerv7-0",
+        worker="fingerv7-worker-0",
         worker_uid="u",
         ordinal=1,
         template={"spec": {"containers": [{"name": "fingerv7", "image": "x", "command": worker["command"][4:]}]}},
