@@ -17,6 +17,7 @@ import json
 import os
 import platform
 import random
+import signal
 import statistics
 import sys
 import time
@@ -41,6 +42,7 @@ DEFAULTS: Mapping[str, str] = {"takeoverAfter": "20s"}
 SOON_S = 120.0
 UNSUSPICIOUS_S = 17.0
 """Three deaths within moments of getting a stream make that stream suspect, and it would be kept from everybody."""
+SETTLE_S = 3.0
 
 
 class Bench:
@@ -229,8 +231,39 @@ def crash(bench: Bench) -> None:
     bench.report("crash-gap", f"{what}: a stream on nobody", gaps)
 
 
+def succeed(bench: Bench) -> None:
+    """The leader ends beside a warm standby: until that one is in office, and until a new row is in a config."""
+    with bench.fleet(_rows(), CAPACITIES) as fleet:
+        (leader,) = fleet.operators.values()
+        standby = fleet.start_operator()
+        rows = iter(invent(100, first=60_001))
+        for how in (signal.SIGTERM, signal.SIGKILL):
+            in_office, served = [], []
+            for _ in range(bench.times(10, 2)):
+                fleet.wait_for(lambda o=standby: _said(o, "standing by"), SOON_S, "the other one stands by")
+                time.sleep(SETTLE_S)
+                row = next(rows)
+                configs = {path: path.stat().st_mtime_ns for path in _configs(fleet)}
+                began, began_at = time.monotonic(), time.time()
+                leader.process.send(how)
+                fleet.table.insert([row])
+                _await_in_config(row.id, configs)
+                served.append(time.monotonic() - began)
+                in_office.append(_epoch_s(_said(standby, "in office")[0]) - began_at)
+                leader.process.wait(SOON_S)
+                leader, standby = standby, leader
+                standby.start()
+            what = (
+                f"{how.name} to the leader beside a standby, {ROWS} streams on {len(CAPACITIES)} workers (Lease 15 s)"
+            )
+            bench.report(f"succession-{how.name.lower()}", f"{what}: until the other one is in office", in_office)
+            bench.report(
+                f"succession-{how.name.lower()}-to-config", f"{what}: until a new row is in a config", served
+            )
+
+
 MEASUREMENTS: Mapping[str, Callable[[Bench], None]] = {
-    each.__name__: each for each in (start, notify, poll, kill, move, crash)
+    each.__name__: each for each in (start, notify, poll, kill, move, crash, succeed)
 }
 
 
@@ -288,7 +321,7 @@ def _gaps(fleet: Fleet, since: datetime) -> list[float]:
 
 def _inserts(fleet: Fleet, count: int, *, pause_s: float) -> list[float]:
     """Insert rows one by one, at moments that have nothing to do with anybody's clock."""
-    configs = [worker.config_dir / "assignment.json" for worker in fleet.workers.values()]
+    configs = _configs(fleet)
     dice = random.Random(7)
     seconds = []
     for row in invent(count, first=50_001):
@@ -299,6 +332,10 @@ def _inserts(fleet: Fleet, count: int, *, pause_s: float) -> list[float]:
         _await_in_config(row.id, versions)
         seconds.append(time.monotonic() - began)
     return seconds
+
+
+def _configs(fleet: Fleet) -> list[Path]:
+    return [worker.config_dir / "assignment.json" for worker in fleet.workers.values()]
 
 
 def _await_in_config(stream: str, versions: dict[Path, int]) -> None:
@@ -319,6 +356,13 @@ def _await_in_config(stream: str, versions: dict[Path, int]) -> None:
 def _log(operator: OperatorProcess) -> list[dict[str, Any]]:
     text = operator.process.log.read_text(encoding="utf-8", errors="replace")
     return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
+
+def _said(operator: OperatorProcess, words: str) -> list[dict[str, Any]]:
+    """Lines with these words that its present process has written."""
+    lines = _log(operator)
+    begun = [number for number, line in enumerate(lines) if line["message"] == "standing for election"]
+    return [line for line in lines[begun[-1] :] if words in line["message"]] if begun else []
 
 
 def _epoch_s(line: Mapping[str, Any]) -> float:
