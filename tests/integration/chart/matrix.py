@@ -9,7 +9,12 @@ DIGEST = "sha256:" + "0123456789abcdef" * 4
 MATRIX: dict[str, dict[str, Any]] = {
     "default": {},
     "namespaced": {"watchNamespaces": ["radio"]},
-    "several-namespaces": {"watchNamespaces": ["radio", "tv"], "rbac": {"secretNames": ["streams-db"]}},
+    "several-namespaces": {
+        "watchNamespaces": ["radio", "tv"],
+        "rbac": {"secretNames": ["streams-db"]},
+        "podMonitor": {"workers": {"enabled": True}},
+        "nameOverride": "radio-operator",
+    },
     "everything": {
         "global": {"somebody": {"elses": True}},
         "replicas": 3,
@@ -33,7 +38,11 @@ MATRIX: dict[str, dict[str, Any]] = {
             }
         ],
         "affinity": {"nodeAffinity": {}},
-        "podMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
+        "podMonitor": {
+            "enabled": True,
+            "labels": {"release": "prometheus"},
+            "workers": {"enabled": True, "interval": "2m"},
+        },
         "networkPolicy": {"enabled": True, "metricsFrom": [{"namespaceSelector": {}}]},
     },
     "least": {

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from tests.integration.chart.helm import CHART, Helm, Object, of_kind
 from tests.integration.chart.matrix import DIGEST, MATRIX
+from tests.integration.chart.monitoring import POD_MONITOR
 
 from devenv.cluster import Cluster
 
@@ -18,25 +19,6 @@ pytestmark = pytest.mark.integration
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 STRICT = ("--strict", str(CHART))
-POD_MONITOR = {
-    "apiVersion": "apiextensions.k8s.io/v1",
-    "kind": "CustomResourceDefinition",
-    "metadata": {"name": "podmonitors.monitoring.coreos.com"},
-    "spec": {
-        "group": "monitoring.coreos.com",
-        "names": {"kind": "PodMonitor", "plural": "podmonitors"},
-        "scope": "Namespaced",
-        "versions": [
-            {
-                "name": "v1",
-                "served": True,
-                "storage": True,
-                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
-            }
-        ],
-    },
-}
-"""Stands in for the Prometheus operator's, which knows more fields."""
 
 
 @pytest.fixture(params=MATRIX)
@@ -76,6 +58,8 @@ def with_namespaces(bare_cluster: Cluster) -> Iterator[Cluster]:
     for name in (
         "fingerv7",
         "fingerv7-test",
+        "fingerv7-radio-operator",
+        "fingerv7-radio-operator-test",
         "operator",
         "made-by-somebody-else",
         "default",
@@ -138,6 +122,16 @@ def test_one_replica_needs_no_budget_and_no_affinity(helm: Helm):
     assert "affinity" not in of_kind(objects, "Deployment")[0]["spec"]["template"]["spec"]
 
 
+def test_a_name_of_ones_own_is_in_names_and_labels_and_selectors_follow(helm: Helm):
+    objects = helm.template({"nameOverride": "radio-operator"})
+    (deployment,) = of_kind(objects, "Deployment")
+    assert deployment["metadata"]["name"] == "fingerv7-radio-operator"
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    assert labels["app.kubernetes.io/name"] == "radio-operator"
+    selectors = [deployment["spec"]["selector"], of_kind(objects, "PodDisruptionBudget")[0]["spec"]["selector"]]
+    assert all(each["matchLabels"].items() <= labels.items() for each in selectors)
+
+
 def test_a_digest_wins_over_a_tag(helm: Helm):
     (deployment,) = of_kind(helm.template({"image": {"tag": "9", "digest": DIGEST}}), "Deployment")
     assert deployment["spec"]["template"]["spec"]["containers"][0]["image"] == f"fingerv7-operator@{DIGEST}"
@@ -177,6 +171,11 @@ def test_crds_are_those_of_the_repository(helm: Helm):
         ({"logLevel": "LOUD"}, ["/logLevel", "'DEBUG', 'INFO', 'WARNING', 'ERROR'"]),
         ({"watchNamespaces": "radio"}, ["/watchNamespaces", "want array"]),
         ({"networkPolicy": {"postgresPorts": [70000]}}, ["/networkPolicy/postgresPorts", "want 65,535"]),
+        (
+            {"podMonitor": {"workers": {"interval": "soon"}}},
+            ["/podMonitor/workers/interval", "does not match pattern"],
+        ),
+        ({"nameOverride": "Radio"}, ["/nameOverride", "does not match pattern"]),
         ({"watchNamespaces": ["Radio"]}, ['watchNamespaces names "Radio"', "leave the list empty for all of them"]),
         ({"rbac": {"secretNames": ["a/b"]}}, ['rbac.secretNames names "a/b"', "write names of Secrets"]),
         ({"image": {"repository": "x:1.0"}}, ['image.repository is "x:1.0"', "without tag and digest"]),
