@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 import urllib3
 from kubernetes import client
 
+from fingerv7.adapters.kube.shallow import loads
 from fingerv7.cli.errors import CliError, ConflictError, NotFoundError
 from fingerv7.cli.kubeconfig import Target
 from fingerv7.contract import GROUP, VERSION
@@ -89,7 +90,7 @@ class Cluster:
                 _preload_content=False, _request_timeout=_TIMEOUT_S,
             )  # fmt: skip
             date = response.headers.get("Date")
-            return Answer(json.loads(response.data), parsedate_to_datetime(date) if date else datetime.now(UTC))
+            return Answer(loads(response.data), parsedate_to_datetime(date) if date else datetime.now(UTC))
         except client.ApiException as error:
             raise _refused(error, verb, resource, namespace, options.get("name", ""), self._server) from error
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:

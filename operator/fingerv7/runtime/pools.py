@@ -17,6 +17,7 @@ from fingerv7.adapters.kube.resources import SECRETS, STREAMPOOLS
 from fingerv7.adapters.postgres.errors import Reason, SecretError
 from fingerv7.adapters.postgres.source import PostgresSource
 from fingerv7.adapters.postgres.spec import SourceSpec
+from fingerv7.api.meta import ObjectMeta
 from fingerv7.api.streampool import PostgresSource as SourceModel
 from fingerv7.api.streampool import StreamPool
 from fingerv7.contract import FINALIZER
@@ -62,8 +63,11 @@ class Pools:
         try:
             pool = StreamPool.parse(body)
         except ValidationError as error:
-            await self._invalid(key, body, error)
-            return
+            going = self._on_its_way_out(key, body)
+            if going is None:
+                await self._invalid(key, body, error)
+                return
+            pool = going
         runner = self._runners.get(key)
         if runner and runner.uid != pool.metadata.uid:
             del self._runners[key]
@@ -87,6 +91,21 @@ class Pools:
         await asyncio.gather(*(runner.stop() for runner in self._runners.values()))
         self._runners.clear()
         await self._pods.stop()
+
+    def _on_its_way_out(self, key: PoolKey, body: Mapping[str, Any]) -> StreamPool | None:
+        """A pool that is being deleted does not wait for its spec to be mended: the last good one is enough, and for
+        a new leader, which knows none, what is left without the fleet's template.
+        """
+        if not body["metadata"].get("deletionTimestamp"):
+            return None
+        runner = self._runners.get(key)
+        if runner and runner.uid == body["metadata"]["uid"]:
+            return runner.loop.pool.model_copy(update={"metadata": ObjectMeta.parse(body["metadata"])})
+        spec = {name: value for name, value in body["spec"].items() if name != "workers"}
+        try:
+            return StreamPool.parse({**body, "spec": spec})
+        except ValidationError:
+            return None
 
     async def _invalid(self, key: PoolKey, body: Mapping[str, Any], error: ValidationError) -> None:
         """The CRD refuses what is written now; an object from before a rule was added may still get here."""

@@ -36,6 +36,16 @@ class Stored:
         if status:
             self._status("streampools", name, status)
 
+    def deep_pool(self, name: str = "radio") -> None:
+        """With a template of 4,900 levels, in a body that is written here, for no parser of ours gets through it."""
+        self.pool(name)
+        deep = '{"a":' * 4_900 + "1" + "}" * 4_900
+        container = '{"name": "fingerv7", "image": "fingerv7:1"}'
+        workers = f'{{"template": {{"spec": {{"containers": [{container}], "foo": {deep}}}}}}}'
+        patch = f'{{"spec": {{"workers": {workers}}}}}'
+        options = ("--type=merge", "--patch-file=/dev/stdin", "-o", "name")
+        self._cluster.kubectl("-n", self.namespace, "patch", "streampools", name, *options, input=patch)
+
     def worker(self, name: str, *, pool: str = "radio", epoch: int = 1, lease: bool = True, **lists: Any) -> str:
         """A FingerWorker with a confirmed assignment, and its Lease; answers the UID."""
         spec = {"poolRef": {"name": pool}, "maxStreams": 50, "capabilities": ["audio_fingerprinting"]}

@@ -37,6 +37,14 @@ def test_only_our_finalizer_goes_and_nothing_else_changes(cli, fleet):
     assert (again.returncode, again.stdout.startswith("Nothing to do")) == (0, True)
 
 
+def test_a_pool_that_no_parser_gets_through_is_let_go_as_well(cli, stored):
+    stored.deep_pool()
+    done = cli("uninstall", "--yes", "--operator-namespace", stored.namespace)
+    assert (done.returncode, done.stderr) == (0, "")
+    left = stored.kubectl("get", "streampools", "radio", "-o", "jsonpath={.metadata.finalizers}")
+    assert left == f'["{OTHERS}"]'
+
+
 def test_what_is_being_deleted_vanishes(cli, fleet):
     fleet.kubectl("patch", "fw", "w1", "--type=merge", "-p", f'{{"metadata":{{"finalizers":["{OURS}"]}}}}')
     fleet.kubectl("delete", "fw", "w1", "--wait=false")

@@ -23,6 +23,14 @@ def test_a_stream_on_one_live_worker_that_confirmed_it(cli, stored, a_stream):
     assert "hidden" not in done.stdout
 
 
+def test_beside_a_pool_that_no_parser_gets_through(cli, stored, a_stream):
+    stored.deep_pool()
+    stored.worker("w1", streams=[a_stream("4711")])
+    done = cli("why", "4711")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Stream 4711 is on worker w1, which confirmed that it runs it.\n")
+
+
 def test_a_stream_that_its_last_worker_has_not_let_go(cli, stored):
     stored.pool()
     uid = stored.worker("w1", epoch=3, revoking=[{"id": "4711", "epoch": 3}], lease=False)

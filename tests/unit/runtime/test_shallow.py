@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import json
-
 import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from hypothesis import given
-from hypothesis import strategies as st
 from kopf._cogs.clients import api as kopf_api
 from pydantic import ValidationError
 
+from fingerv7.adapters.kube.shallow import loads
 from fingerv7.api.streampool import StreamPool
 from fingerv7.runtime import shallow
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
-)
 
 
 def a_pool(foo: str) -> str:
@@ -42,21 +34,7 @@ def test_a_pool_that_is_nested_however_deep_is_refused_with_a_sentence(depth, op
 
 
 def test_as_deep_as_pods_are_is_accepted():
-    StreamPool.parse(shallow.loads(a_pool('{"a":' * 50 + "1" + "}" * 50)))
-
-
-@given(JSON)
-def test_what_is_cut_is_only_what_is_too_deep(value):
-    text = json.dumps(value)
-    assert shallow.loads(text) == value
-    assert shallow._cut(text) == text
-    deep = "[" * 2_000 + "]" * 2_000
-    assert shallow.loads(f'[{text}, {deep}, {text}, {{"a": {deep}}}, {text}]')[::2] == [value] * 3
-
-
-def test_what_is_no_json_is_an_error():
-    with pytest.raises(ValueError, match="Expecting value"):
-        shallow.loads('{"a": }')
+    StreamPool.parse(loads(a_pool('{"a":' * 50 + "1" + "}" * 50)))
 
 
 async def test_a_list_is_read_alike_and_what_is_no_json_is_an_error_of_the_connection():

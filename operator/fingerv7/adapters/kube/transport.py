@@ -31,6 +31,7 @@ from fingerv7.adapters.kube.errors import (
     Unavailable,
     api_error,
 )
+from fingerv7.adapters.kube.shallow import loads
 from fingerv7.adapters.kube.stats import RequestStats
 
 _A = TypeVar("_A")
@@ -122,8 +123,8 @@ class Transport:
                 payload = await response.read()
             _check(request, response, payload)
             try:
-                answer: Json = orjson.loads(payload)
-            except orjson.JSONDecodeError as error:
+                answer: Json = loads(payload)
+            except ValueError as error:
                 lost = OutcomeUnknown if request.write else ApiUnreachable
                 raise lost(f"the answer to {request} is no JSON: {payload[:100]!r}") from error
             return answer
