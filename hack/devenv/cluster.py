@@ -49,7 +49,7 @@ class Cluster:
         try:
             self.kubectl("create", "serviceaccount", name, "-n", namespace)
         except CommandError as error:
-            if "AlreadyExists" not in error.stderr:
+            if "already exists" not in error.stderr:  # behind "(AlreadyExists):" from some versions of kubectl
                 raise
         return self.kubectl("create", "token", name, "-n", namespace, f"--duration={duration_s}s").strip()
 
