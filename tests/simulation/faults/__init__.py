@@ -1,0 +1,15 @@
+"""What goes wrong, one generator a kind: it breaks something, yields for how long, and mends it.
+
+A generator that is driven to its end without waiting mends at once, so a seed ends with everything whole whatever was
+under way. Times are parts of T, so that each kind lasts sometimes shorter and sometimes longer than the deadlines.
+"""
+
+from __future__ import annotations
+
+from . import coincidences, database, network, objects, processes
+from .kinds import Kinds, Script
+
+KINDS = Kinds(processes.KINDS | network.KINDS | coincidences.KINDS | database.KINDS | objects.KINDS)
+"""In an order that decides what a seed draws."""
+
+__all__ = ["KINDS", "Script"]
