@@ -325,11 +325,13 @@ class PoolLoop:
             elif worker.created_by_operator and decision.standings[name].stop and expired and empty:
                 work.append(self._registrar.remove(worker))
         for name, lease in world.leases.items():
-            if name in world.workers or lease.pool != self.key[1] or not self._registrar.due(name):
+            if lease.pool != self.key[1] or self._has_worker(name, world) or not self._registrar.due(name):
                 continue
-            if (now - world.observations[name].since) * 1000 >= spec.liveness.remove_after_ms:
+            silent_s = now - world.observations[name].since
+            if silent_s >= max(takeover_s, lease.duration_ms / 1000):
+                # Of a worker that is no more: nothing runs under it, and who comes back makes or gets another one.
                 work.append(self._registrar.forget(lease))
-            elif lease.register and lease.holder and now - world.observations[name].since < takeover_s:
+            elif lease.register and lease.holder and silent_s < takeover_s:
                 is_open = spec.registration is Registration.OPEN
                 work.append(self._registrar.register(lease, self.key[1], is_open=is_open))
         for coroutine in work[AT_ONCE:]:
@@ -338,6 +340,11 @@ class PoolLoop:
         empty_pool = all(worker.assignment.empty for worker in world.workers.values()) and not world.unknown
         if world.rules.deleting and empty_pool and world.barrier_passed:
             self.finished.set()
+
+    def _has_worker(self, name: str, world: World) -> bool:
+        """Whether there is a FingerWorker of that name, also one that cannot be read or is another pool's."""
+        namespace, _ = self.key
+        return name in world.unreadable or (namespace, name) in self._fleet.workers.store
 
     def _patience(self, world: World, decision: Decision) -> float:
         """Seconds until a look is due even when nothing happens."""
