@@ -18,8 +18,8 @@ from fingerv7.adapters.kube.errors import KubeError
 from fingerv7.adapters.kube.lane import Lane
 from fingerv7.adapters.kube.resources import STREAMPOOLS
 from fingerv7.api.conditions import WorkersReady as Reason
-from fingerv7.api.streampool import StreamPool
-from fingerv7.api.workers import FenceCheck, Workers
+from fingerv7.api.streampool import StreamPool, StreamPoolSpec
+from fingerv7.api.workers import Workers
 from fingerv7.core.managed.autoscale import Demand, demand
 from fingerv7.core.managed.model import (
     MAX_ORDINAL,
@@ -34,18 +34,18 @@ from fingerv7.core.managed.model import (
     ordinal_of,
     worker_name,
 )
-from fingerv7.core.managed.pod import Sidecar, TemplateError, build_pod, revision
+from fingerv7.core.managed.pod import Recipe, TemplateError, build_pod
 from fingerv7.core.managed.report import HARMLESS, NOTHING, Report, report
 from fingerv7.core.managed.rollout import Rollout
 from fingerv7.core.managed.round import Crew, Memory, Plan, decide
 from fingerv7.core.model import Stream
-from fingerv7.runtime.crew_writer import CrewWriter, Recipe, name_of, unusable
+from fingerv7.runtime.crew_writer import CrewWriter, name_of, unusable
 from fingerv7.runtime.fleet import PoolKey
 from fingerv7.runtime.mounts import Mounts
 from fingerv7.runtime.office import AT_ONCE, Office
 from fingerv7.runtime.pod_watch import PodWatch
 from fingerv7.runtime.pool_loop import PoolLoop
-from fingerv7.runtime.rules import wanted_of
+from fingerv7.runtime.rules import recipe_of, wanted_of
 
 log = logging.getLogger(__name__)
 
@@ -69,14 +69,10 @@ RETRY_S = 1.0
 HINDERED_S = 10.0
 """After a refusal that will be the same in a moment."""
 ERROR_PAUSE_S = 5.0
-
-
-class _NoImageError(Exception):
-    def __init__(self) -> None:
-        super().__init__(
-            "name the sidecar's image in spec.workers.sidecar.image, or for all pools in the operator's "
-            "FINGERV7_SIDECAR_IMAGE"
-        )
+_NO_IMAGE = (
+    "name the sidecar's image in spec.workers.sidecar.image, or for all pools in the operator's "
+    "FINGERV7_SIDECAR_IMAGE"
+)
 
 
 class CrewLoop:
@@ -272,38 +268,27 @@ class CrewLoop:
         self._recipe, self._blocked = None, None
         if workers is not None:
             try:
-                self._recipe = self._made_recipe(pool, workers)
+                self._recipe = self._tried_recipe(pool.spec, workers)
             except TemplateError as error:
                 self._blocked = Problem(Reason.TEMPLATE_INVALID, f"spec.workers.template: {error}")
-            except _NoImageError as error:
-                self._blocked = Problem(Reason.SIDECAR_IMAGE_MISSING, str(error))
             except Exception as error:
                 # The template is anybody's, and no list of what may be wrong with it is complete.
                 log.warning("no pod can be built for %s/%s", *self._key, exc_info=error)
                 self._blocked = Problem(Reason.TEMPLATE_INVALID, unusable(error))
         self._cooked_for = basis
 
-    def _made_recipe(self, pool: StreamPool, workers: Workers) -> Recipe:
-        """Raises TemplateError, _NoImageError and, for values of types that no pod has, anything."""
+    def _tried_recipe(self, spec: StreamPoolSpec, workers: Workers) -> Recipe | None:
+        """None where it lacks a sidecar. Raises TemplateError and, for values of types that no pod has, anything."""
         image = workers.sidecar.image or self._office.sidecar_image
         if not image:
-            raise _NoImageError
-        environment = {each.name: each.value for each in workers.sidecar.env}
-        sidecar = Sidecar(image=image, resources=workers.sidecar.resources, environment=environment)
-        template, timing = workers.template.dump(), pool.spec.liveness.timing()
-        drain_timeout_s = pool.spec.drain_timeout_ms / 1000
-        guard = workers.fence_check is FenceCheck.GUARD
-        mark = revision(
-            template, workers.container, guard=guard, sidecar=sidecar, timing=timing, drain_timeout_s=drain_timeout_s
-        )
+            self._blocked = Problem(Reason.SIDECAR_IMAGE_MISSING, _NO_IMAGE)
+            return None
+        recipe = recipe_of(spec, workers, image)
         namespace, name = self._key
-        body = build_pod(
-            namespace=namespace, pool=name, worker=worker_name(name, 1), worker_uid="", ordinal=1,
-            template=template, container=workers.container, guard=guard, sidecar=sidecar, timing=timing,
-            drain_timeout_s=drain_timeout_s, drain_key="", revision=mark,
-        )  # fmt: skip
+        first = worker_name(name, 1)
+        body = build_pod(recipe, namespace=namespace, pool=name, worker=first, worker_uid="", ordinal=1, drain_key="")
         orjson.dumps(body)  # as it is sent
-        return Recipe(template, workers.container, guard, sidecar, timing, drain_timeout_s, mark)
+        return recipe
 
     # --- doing --------------------------------------------------------------------------------------------
 

@@ -11,7 +11,6 @@ import logging
 import re
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from fingerv7.adapters.kube.errors import (
@@ -34,7 +33,7 @@ from fingerv7.adapters.kube.resources import (
     Resource,
 )
 from fingerv7.api.conditions import WorkersReady as Reason
-from fingerv7.contract import DRAIN_FOR, Timing
+from fingerv7.contract import DRAIN_FOR
 from fingerv7.core.managed import objects
 from fingerv7.core.managed.lives import Attempts
 from fingerv7.core.managed.model import (
@@ -47,7 +46,7 @@ from fingerv7.core.managed.model import (
     RemoveWorker,
     Step,
 )
-from fingerv7.core.managed.pod import Sidecar, TemplateError, build_pod
+from fingerv7.core.managed.pod import Recipe, TemplateError, build_pod
 from fingerv7.core.model import Worker
 from fingerv7.runtime.fleet import PoolKey
 from fingerv7.runtime.office import Office
@@ -58,19 +57,6 @@ log = logging.getLogger(__name__)
 Json = dict[str, Any]
 
 _MAKING = (CreateWorker, MakePod)
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """What every pod of the pool is made from."""
-
-    template: Json
-    container: str
-    guard: bool
-    sidecar: Sidecar
-    timing: Timing
-    drain_timeout_s: float
-    revision: str
 
 
 class _RefusedError(Exception):
@@ -220,19 +206,13 @@ class CrewWriter:
     async def _make_pod(self, worker: Worker, ordinal: int, recipe: Recipe, attempts: Attempts) -> None:
         try:
             body = build_pod(
+                recipe,
                 namespace=self._namespace,
                 pool=self._pool,
                 worker=worker.name,
                 worker_uid=worker.uid,
                 ordinal=ordinal,
-                template=recipe.template,
-                container=recipe.container,
-                guard=recipe.guard,
-                sidecar=recipe.sidecar,
-                timing=recipe.timing,
-                drain_timeout_s=recipe.drain_timeout_s,
                 drain_key=secrets.token_urlsafe(24),
-                revision=recipe.revision,
             )
         except TemplateError as error:
             raise _RefusedError(Problem(Reason.TEMPLATE_INVALID, str(error), worker.name)) from None
@@ -240,7 +220,7 @@ class CrewWriter:
             log.warning("no pod can be built for %s", worker.name, exc_info=error)
             raise _RefusedError(Problem(Reason.TEMPLATE_INVALID, unusable(error), worker.name)) from None
         await self._equip(worker)
-        raw = await self._create(PODS, body, worker)
+        raw = await self._create(PODS, body, worker, strict=True)
         attempts.made(worker.name, self._clock())
         self._pods.put(raw)
         log.info("pod created", extra={"worker": worker.name, "reason": f"revision {recipe.revision}"})
@@ -269,10 +249,13 @@ class CrewWriter:
         await self._create(ROLE_BINDINGS, objects.role_binding(name, uid, pool, self._namespace), worker)
         self._equipped.add(worker.uid)
 
-    async def _create(self, resource: Resource, body: Json, worker: Worker) -> Json:
-        """The object, made now or before. Raises _LaterError, _RefusedError and KubeError."""
+    async def _create(self, resource: Resource, body: Json, worker: Worker, *, strict: bool = False) -> Json:
+        """The object, made now or before. Raises _LaterError, _RefusedError and KubeError.
+
+        `strict` where users write it: what they misspelt would else be left out without a word.
+        """
         try:
-            return await self._api.create(resource.path(self._namespace), body)
+            return await self._api.create(resource.path(self._namespace), body, strict=strict)
         except Conflict:
             stored = await self._api.get(resource.path(self._namespace, worker.name))
         if _is_owned(stored, worker.uid):
@@ -302,6 +285,8 @@ def _refusal(error: ApiError, worker: str) -> Problem:
         reason = Reason.QUOTA_EXCEEDED
     elif isinstance(error, Forbidden) and (" cannot " in message or "attempting to grant" in message):
         reason = Reason.OPERATOR_FORBIDDEN
+    elif isinstance(error, Invalid) and "cannot be handled as a Pod" in message:  # no such field, or another type
+        reason, message = Reason.TEMPLATE_INVALID, f"spec.workers.template: {message}"
     else:
         reason = Reason.POD_REFUSED
     return Problem(reason, message, worker)

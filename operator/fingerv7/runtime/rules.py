@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from fingerv7.api.streampool import Balancing, StreamPool
-from fingerv7.api.workers import Autoscaling, Workers
+from fingerv7.api.streampool import Balancing, StreamPool, StreamPoolSpec
+from fingerv7.api.workers import Autoscaling, FenceCheck, Workers
 from fingerv7.core.approval import Mode
 from fingerv7.core.managed.model import Scaling, Traits, Wanted
+from fingerv7.core.managed.pod import Recipe, Sidecar
 from fingerv7.core.planner.model import Policy, Strategy
 from fingerv7.core.rounds import Rules
 from fingerv7.core.takeover import MassFailure
@@ -67,6 +68,19 @@ def wanted_of(workers: Workers, revision: str) -> Wanted:
         max_unavailable=workers.rollout.max_unavailable,
         progress_s=workers.rollout.progress_timeout_ms / 1000,
         scaling=_scaling(workers.autoscaling) if workers.autoscaling else None,
+    )
+
+
+def recipe_of(spec: StreamPoolSpec, workers: Workers, sidecar_image: str) -> Recipe:
+    """What the pods of such a fleet are made from."""
+    own = workers.sidecar
+    return Recipe(
+        template=workers.template.dump(),
+        container=workers.container,
+        guard=workers.fence_check is FenceCheck.GUARD,
+        sidecar=Sidecar(sidecar_image, own.resources, {each.name: each.value for each in own.env}),
+        timing=spec.liveness.timing(),
+        drain_timeout_s=spec.drain_timeout_ms / 1000,
     )
 
 

@@ -15,7 +15,8 @@ from devenv.errors import CommandError
 from fingerv7.api.streampool import StreamPool
 from fingerv7.contract import Timing, parse_duration
 from fingerv7.core.managed.guard import FENCE_PROBE
-from fingerv7.core.managed.pod import Sidecar, build_pod
+from fingerv7.core.managed.pod import Recipe, Sidecar, build_pod
+from fingerv7.runtime.rules import recipe_of
 from fingerv7_sidecar.settings import read_settings
 
 pytestmark = pytest.mark.integration
@@ -43,29 +44,19 @@ def the(kind: str, file: str) -> Json:
 
 def pods(file: str, namespace: str) -> Iterator[Json]:
     """Of all replicas, as the operator builds them."""
-    document = the("StreamPool", file)
-    spec = StreamPool.parse(document).spec
-    written = document["spec"]["workers"]
+    pool = StreamPool.parse(the("StreamPool", file))
+    name, spec = pool.metadata.name, pool.spec
     assert spec.workers
+    recipe = recipe_of(spec, spec.workers, "registry.example/sidecar:1")
     for ordinal in range(1, spec.workers.replicas + 1):
         yield build_pod(
+            recipe,
             namespace=namespace,
-            pool=document["metadata"]["name"],
-            worker=f"{document['metadata']['name']}-{ordinal:03d}",
+            pool=name,
+            worker=f"{name}-{ordinal:03d}",
             worker_uid=f"5c2b9a52-0000-4000-8000-{ordinal:012d}",
             ordinal=ordinal,
-            template=written["template"],
-            container=spec.workers.container,
-            guard=True,
-            sidecar=Sidecar(
-                "registry.example/sidecar:1",
-                written["sidecar"].get("resources", {}),
-                {each["name"]: each.get("value", "") for each in written["sidecar"].get("env", [])},
-            ),
-            timing=spec.liveness.timing(),
-            drain_timeout_s=spec.drain_timeout_ms / 1000,
             drain_key="0123456789abcdef",
-            revision="0a1b2c3d4e",
         )
 
 
@@ -125,20 +116,22 @@ def test_own_workers_are_what_the_operator_would_build():
     environment = {each["name"]: each.get("value", "fingerv7-worker-0") for each in sidecar["env"]}
     environment["PUBLIC_LISTEN"] = environment["PUBLIC_LISTEN"].replace("$(POD_IP)", "10.0.0.7")
     settings = read_settings(environment | {"KUBERNETES_SERVICE_HOST": "10.96.0.1"})
+    recipe = Recipe(
+        {"spec": {"containers": [{"name": "fingerv7", "image": "x", "command": worker["command"][4:]}]}},
+        "fingerv7",
+        guard=True,
+        sidecar=Sidecar("x", {}, {}),
+        timing=pool.liveness.timing(),
+        drain_timeout_s=pool.drain_timeout_ms / 1000,
+    )
     built = build_pod(
+        recipe,
         namespace="radio",
         pool="radio",
         worker="fingerv7-worker-0",
         worker_uid="u",
         ordinal=1,
-        template={"spec": {"containers": [{"name": "fingerv7", "image": "x", "command": worker["command"][4:]}]}},
-        container="fingerv7",
-        guard=True,
-        sidecar=Sidecar("x", {}, {}),
-        timing=pool.liveness.timing(),
-        drain_timeout_s=pool.drain_timeout_ms / 1000,
         drain_key=settings.drain_key,
-        revision="x",
     )["spec"]
     theirs = built["containers"][0]
     assert worker["command"] == theirs["command"]

@@ -10,7 +10,7 @@ import pytest
 from devenv.cluster import Cluster
 from devenv.errors import CommandError
 from fingerv7.contract import Timing
-from fingerv7.core.managed.pod import Sidecar, build_pod
+from fingerv7.core.managed.pod import Recipe, Sidecar, build_pod
 
 pytestmark = pytest.mark.integration
 
@@ -51,23 +51,18 @@ def restricted(cluster: Cluster, namespace: str) -> str:
     return namespace
 
 
-def built(namespace: str, template: dict[str, Any], **changed: Any) -> dict[str, Any]:
-    facts: dict[str, Any] = {
-        "namespace": namespace,
-        "pool": "radio",
-        "worker": "radio-007",
-        "worker_uid": "5c2b9a52-0000-4000-8000-000000000007",
-        "ordinal": 7,
-        "template": template,
-        "container": "fingerv7",
-        "guard": True,
-        "sidecar": Sidecar("registry.example/sidecar:1", {"limits": {"memory": "64Mi"}}, {"WORKER_LOCK": "1"}),
-        "timing": Timing(),
-        "drain_timeout_s": 600.0,
-        "drain_key": "0123456789abcdef",
-        "revision": "0a1b2c3d4e",
-    }
-    return build_pod(**(facts | changed))
+def built(namespace: str, template: dict[str, Any], timing: Timing = Timing()) -> dict[str, Any]:  # noqa: B008 - a value
+    sidecar = Sidecar("registry.example/sidecar:1", {"limits": {"memory": "64Mi"}}, {"WORKER_LOCK": "1"})
+    recipe = Recipe(template, "fingerv7", guard=True, sidecar=sidecar, timing=timing, drain_timeout_s=600.0)
+    return build_pod(
+        recipe,
+        namespace=namespace,
+        pool="radio",
+        worker="radio-007",
+        worker_uid="5c2b9a52-0000-4000-8000-000000000007",
+        ordinal=7,
+        drain_key="0123456789abcdef",
+    )
 
 
 def create(cluster: Cluster, pod: dict[str, Any]) -> dict[str, Any]:
@@ -87,7 +82,7 @@ def test_a_restricted_namespace_takes_the_pod(cluster, restricted, template, tim
         }
         template["spec"]["initContainers"][0]["securityContext"] = container
         template["spec"]["securityContext"] = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
-    pod = built(restricted, template, timing=timing)
+    pod = built(restricted, template, timing)
     stored = create(cluster, pod)
     assert stored["metadata"]["ownerReferences"] == pod["metadata"]["ownerReferences"]
     assert next(each["name"] for each in stored["spec"]["initContainers"]) == "fingerv7-sidecar"

@@ -10,15 +10,15 @@ from fingerv7.adapters.kube.errors import Forbidden, Invalid, OutcomeUnknown
 from fingerv7.contract import Timing
 from fingerv7.core.managed.lives import Attempts
 from fingerv7.core.managed.model import ChangeWorker, MakePod, Mark, Pod, RemovePod, RemoveWorker, Traits
-from fingerv7.core.managed.pod import Sidecar
+from fingerv7.core.managed.pod import Recipe, Sidecar
 from fingerv7.core.model import Worker
-from fingerv7.runtime.crew_writer import CrewWriter, Recipe, _refusal
+from fingerv7.runtime.crew_writer import CrewWriter, _refusal
 
 WORKER = Worker("radio-001", "uid", 1, "radio", 50, managed=True)
 POD = Pod("radio-001", "pod", 1, "radio", "uid", "r")
 RECIPE = Recipe(
     {"spec": {"containers": [{"name": "fingerv7", "image": "x", "command": ["x"]}]}},
-    "fingerv7", True, Sidecar("i", {}, {}), Timing.derive(20_000), 60.0, "r",
+    "fingerv7", True, Sidecar("i", {}, {}), Timing.derive(20_000), 60.0,
 )  # fmt: skip
 
 
@@ -28,7 +28,8 @@ class Refusing:
     def __init__(self, error):
         self.error = error
 
-    async def create(self, path, body):
+    async def create(self, path, body, *, strict=False):
+        assert strict == path.endswith("/pods")
         if path.endswith("/pods"):
             raise self.error
         return body

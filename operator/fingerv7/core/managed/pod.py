@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from fingerv7.contract import REVISION, Timing, format_duration
@@ -31,7 +31,7 @@ from fingerv7.core.managed.template import (
     the_worker,
 )
 
-__all__ = ["Sidecar", "TemplateError", "build_pod", "revision"]
+__all__ = ["Recipe", "Sidecar", "TemplateError", "build_pod"]
 
 _LAYOUT = 1
 """Raised when pods built by an older version have to be replaced. Changes that can wait for the next one do not."""
@@ -73,51 +73,71 @@ class Sidecar:
     """Settings of docs/workers.md that the operator does not set itself."""
 
 
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What every pod of a pool is made from: all that does not differ from worker to worker."""
+
+    template: Mapping[str, Any]
+    container: str
+    """The name of the one that is FingerV7."""
+    guard: bool
+    """Whether its command is run behind the guard, for want of a worker that checks the fence itself."""
+    sidecar: Sidecar
+    timing: Timing
+    drain_timeout_s: float
+    revision: str = field(init=False)
+    """A short hash of everything that makes a running pod outdated.
+
+    Of the pool's times only what the probes and the grace are made of: a running sidecar follows the others without
+    a restart, and a fleet should not be drained for them.
+    """
+
+    def __post_init__(self) -> None:
+        facts = [
+            _LAYOUT,
+            self.template,
+            self.container,
+            self.guard,
+            [self.sidecar.image, self.sidecar.resources, self.sidecar.environment],
+            _fence_probe(self.timing),
+            _grace_s(self.drain_timeout_s, self.timing),
+        ]
+        text = json.dumps(facts, sort_keys=True, separators=(",", ":"), default=dict)
+        object.__setattr__(self, "revision", hashlib.sha256(text.encode()).hexdigest()[:10])
+
+
 def build_pod(
-    *,
-    namespace: str,
-    pool: str,
-    worker: str,
-    worker_uid: str,
-    ordinal: int,
-    template: Mapping[str, Any],
-    container: str,
-    guard: bool,
-    sidecar: Sidecar,
-    timing: Timing,
-    drain_timeout_s: float,
-    drain_key: str,
-    revision: str,
+    recipe: Recipe, *, namespace: str, pool: str, worker: str, worker_uid: str, ordinal: int, drain_key: str
 ) -> dict[str, Any]:
     """The pod as it is to be created, for the FingerWorker `worker`. Raises TemplateError.
 
-    `guard`: whether the worker's command is run behind the guard, for want of a worker that checks the fence itself.
     `drain_key` opens the sidecar's `/drain` to the kubelet's preStop hook, which comes from outside of the pod.
     """
+    timing, drain_timeout_s = recipe.timing, recipe.drain_timeout_s
     if timing.stop_time_ms < _SHORTEST_STOP_MS:
         raise TemplateError(
             f"spec.liveness.stopTime is {format_duration(timing.stop_time_ms)}; with workers in pods it must be at "
             "least 6s, because a kubelet needs that long to notice and stop a container (takeoverAfter: 20s gives it)"
         )
-    metadata, spec = checked(template, container, guard=guard)
+    metadata, spec = checked(recipe.template, recipe.container, guard=recipe.guard)
     name_for(spec, worker=worker, ordinal=ordinal)
     grace_s = max(_grace_s(drain_timeout_s, timing), _whole(spec.get("terminationGracePeriodSeconds")))
     hook = f"/drain?timeout={_drain_s(drain_timeout_s)}s&within={grace_s + _SIDECAR_END_S}s"
-    equipped = the_worker(spec, container)
+    equipped = the_worker(spec, recipe.container)
     _equip_worker(equipped, spec, timing, hook=hook, drain_key=drain_key)
-    if guard:
+    if recipe.guard:
         equipped["command"] = guarded(equipped["command"])
-    environment = _environment(sidecar, namespace, pool, worker, ordinal, timing, drain_key)
-    spec["initContainers"].insert(0, _sidecar_container(sidecar, environment))
+    environment = _environment(recipe.sidecar, namespace, pool, worker, ordinal, timing, drain_key)
+    spec["initContainers"].insert(0, _sidecar_container(recipe.sidecar, environment))
     spec["volumes"] += [_config_volume(), _token_volume()]
     spec["serviceAccountName"] = worker
     spec["automountServiceAccountToken"] = False
     spec["restartPolicy"] = "Always"
     spec["terminationGracePeriodSeconds"] = grace_s
     annotations = {
-        "kubectl.kubernetes.io/default-container": container,
+        "kubectl.kubernetes.io/default-container": recipe.container,
         **metadata["annotations"],
-        REVISION: revision,
+        REVISION: recipe.revision,
     }
     return {
         "apiVersion": "v1",
@@ -131,33 +151,6 @@ def build_pod(
         },
         "spec": spec,
     }
-
-
-def revision(
-    template: Mapping[str, Any],
-    container: str,
-    *,
-    guard: bool,
-    sidecar: Sidecar,
-    timing: Timing,
-    drain_timeout_s: float,
-) -> str:
-    """A short hash of everything that makes a running pod outdated.
-
-    Of the pool's times only what the probes and the grace are made of: a running sidecar follows the others without
-    a restart, and a fleet should not be drained for them.
-    """
-    facts = [
-        _LAYOUT,
-        template,
-        container,
-        guard,
-        [sidecar.image, sidecar.resources, sidecar.environment],
-        _fence_probe(timing),
-        _grace_s(drain_timeout_s, timing),
-    ]
-    text = json.dumps(facts, sort_keys=True, separators=(",", ":"), default=dict)
-    return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
 # --- the worker's container -------------------------------------------------------------------------------

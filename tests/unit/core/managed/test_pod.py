@@ -7,12 +7,13 @@ import json
 import pathlib
 import re
 import types
+from dataclasses import replace
 
 import pytest
 
 from fingerv7.contract import Timing
 from fingerv7.core.managed.guard import FENCE_PROBE, GUARD
-from fingerv7.core.managed.pod import Sidecar, TemplateError, build_pod, revision
+from fingerv7.core.managed.pod import Recipe, Sidecar, TemplateError, build_pod
 from fingerv7.core.managed.template import substitute
 from fingerv7_sidecar.settings import read_settings
 
@@ -21,23 +22,13 @@ PLAIN = {"spec": {"containers": [{"name": "fingerv7", "image": "radio/fingerv7:7
 SIDECAR = Sidecar("fingerv7/sidecar:1", {"limits": {"memory": "64Mi"}}, {"LOG_LEVEL": "debug"})
 
 
-def pod(template=None, **changed):
-    facts = {
-        "namespace": "radio-ns",
-        "pool": "radio",
-        "worker": "radio-007",
-        "worker_uid": "uid-7",
-        "ordinal": 7,
-        "template": PLAIN if template is None else template,
-        "container": "fingerv7",
-        "guard": True,
-        "sidecar": SIDECAR,
-        "timing": Timing(),
-        "drain_timeout_s": 600.0,
-        "drain_key": "0123456789abcdef",
-        "revision": "abc123",
-    }
-    return build_pod(**(facts | changed))
+RECIPE = Recipe(PLAIN, "fingerv7", guard=True, sidecar=SIDECAR, timing=Timing(), drain_timeout_s=600.0)
+WORKER = {"namespace": "radio-ns", "pool": "radio", "worker": "radio-007", "worker_uid": "uid-7", "ordinal": 7}
+
+
+def pod(template=None, *, drain_key="0123456789abcdef", **changed):
+    recipe = replace(RECIPE, template=PLAIN if template is None else template, **changed)
+    return build_pod(recipe, **WORKER, drain_key=drain_key)
 
 
 def changed(path="", value=None, **container):
@@ -82,7 +73,7 @@ def test_it_is_named_labelled_and_owned():
     }
     assert metadata["annotations"] == {
         "kubectl.kubernetes.io/default-container": "fingerv7",
-        "fingerv7.io/revision": "abc123",
+        "fingerv7.io/revision": RECIPE.revision,
     }
     assert metadata["ownerReferences"] == [
         {
@@ -436,10 +427,6 @@ def test_a_setting_of_the_sidecar_that_the_operator_makes_is_refused():
 
 # --- the revision -----------------------------------------------------------------------------------------
 
-FACTS = {
-    "template": PLAIN, "container": "fingerv7", "guard": True, "sidecar": SIDECAR, "timing": Timing(), "drain_timeout_s": 600.0,
-}  # fmt: skip
-
 
 @pytest.mark.parametrize(
     "other",
@@ -455,7 +442,7 @@ FACTS = {
     ],
 )
 def test_whatever_a_running_pod_lacks_is_another_revision(other):
-    assert revision(**(FACTS | other)) != revision(**FACTS)
+    assert replace(RECIPE, **other).revision != RECIPE.revision
 
 
 @pytest.mark.parametrize(
@@ -468,5 +455,5 @@ def test_whatever_a_running_pod_lacks_is_another_revision(other):
     ],
 )
 def test_what_a_running_pod_has_anyway_is_the_same_revision(same):
-    assert revision(**(FACTS | same)) == revision(**FACTS)
-    assert re.fullmatch("[0-9a-f]{10}", revision(**FACTS))
+    assert replace(RECIPE, **same).revision == RECIPE.revision
+    assert re.fullmatch("[0-9a-f]{10}", RECIPE.revision)
