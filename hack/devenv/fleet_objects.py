@@ -112,6 +112,7 @@ def operator_rules() -> list[Object]:
         _rule("", ["events"], "create patch"),
         # Managed workers: their pods, and for each an account that may do what a sidecar needs.
         _rule("", ["pods"], "get list watch create delete"),
+        _rule("", ["configmaps"], "get"),
         _rule("", ["serviceaccounts"], "get create"),
         _rule("rbac.authorization.k8s.io", ["roles"], "get create patch"),
         _rule("rbac.authorization.k8s.io", ["rolebindings"], "get create"),

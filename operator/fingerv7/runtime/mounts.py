@@ -1,17 +1,17 @@
 """What a pod lacks that only says ContainerCreating.
 
-A kubelet tells of a Secret that it cannot mount in Events alone, which are no state. So the Secrets that such a pod
-mounts are looked for, now and then and a few pods at a time.
+A kubelet tells of a Secret or ConfigMap that it cannot mount in Events alone, which are no state. So those that such
+a pod mounts are looked for, now and then and a few pods at a time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from fingerv7.adapters.kube.api import KubeApi
 from fingerv7.adapters.kube.errors import KubeError, NotFound
-from fingerv7.adapters.kube.resources import PODS, SECRETS
+from fingerv7.adapters.kube.resources import CONFIG_MAPS, PODS, SECRETS, Resource
 from fingerv7.api.conditions import WorkersReady as Reason
 from fingerv7.core.managed.model import Member, Pod, Problem
 
@@ -19,6 +19,17 @@ PATIENCE_S = 15.0
 AGAIN_S = 30.0
 AT_ONCE = 5
 _SILENT = frozenset({"ContainerCreating", "PodInitializing"})
+_REASONS = {SECRETS: Reason.SECRET_MISSING, CONFIG_MAPS: Reason.CONFIG_MAP_MISSING}
+
+
+class _Mount(NamedTuple):
+    """Something that a volume is made from."""
+
+    volume: str
+    kind: Resource
+    name: str
+    keys: tuple[str, ...]
+    """That it must have; no others are looked at."""
 
 
 class Mounts:
@@ -52,15 +63,25 @@ class Mounts:
     async def _missing(self, pod: Pod) -> Problem | None:
         try:
             raw = await self._api.get(PODS.path(self._namespace, pod.name))
-            for volume, secret in _secrets(raw.get("spec") or {}):
-                try:
-                    await self._api.get(SECRETS.path(self._namespace, secret))
-                except NotFound:
-                    message = f"its volume {volume} needs Secret {secret}, which does not exist"
-                    return Problem(Reason.SECRET_MISSING, message, pod.name)
         except KubeError:
-            pass  # the operator may not read every Secret, or not now
+            return None
+        for mount in _mounts(raw.get("spec") or {}):
+            lacking = await self._lacking(mount)
+            if lacking:
+                return Problem(_REASONS[mount.kind], f"its volume {mount.volume} needs {lacking}", pod.name)
         return None
+
+    async def _lacking(self, mount: _Mount) -> str:
+        named = f"{mount.kind.kind} {mount.name}"
+        try:
+            found = await self._api.get(mount.kind.path(self._namespace, mount.name))
+        except NotFound:
+            return f"{named}, which does not exist"
+        except KubeError:
+            return ""  # the operator may not read every one, or not now
+        there = {*(found.get("data") or ()), *(found.get("binaryData") or ())}
+        keys = [key for key in mount.keys if key not in there]
+        return f"the key {keys[0]} of {named}, which has none of that name" if keys else ""
 
 
 def _is_silent(pod: Pod, wall_s: float) -> bool:
@@ -69,14 +90,15 @@ def _is_silent(pod: Pod, wall_s: float) -> bool:
     return bool(pod.waiting) and all(each.reason in _SILENT for each in pod.waiting)
 
 
-def _secrets(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Volume and Secret, for all that must exist."""
+def _mounts(spec: Mapping[str, Any]) -> Iterator[_Mount]:
+    """All that must exist."""
     for volume in spec.get("volumes") or ():
         name = str(volume.get("name"))
-        own = volume.get("secret")
-        if own and own.get("secretName") and not own.get("optional"):
-            yield name, str(own["secretName"])
-        for source in (volume.get("projected") or {}).get("sources") or ():
-            part = source.get("secret")
-            if part and part.get("name") and not part.get("optional"):
-                yield name, str(part["name"])
+        sources = [volume, *((volume.get("projected") or {}).get("sources") or ())]
+        for source in sources:
+            for field, kind in (("secret", SECRETS), ("configMap", CONFIG_MAPS)):
+                part = source.get(field) or {}
+                named = part.get("secretName") or part.get("name")
+                if named and not part.get("optional"):
+                    keys = tuple(str(item.get("key")) for item in part.get("items") or ())
+                    yield _Mount(name, kind, str(named), keys)

@@ -122,6 +122,38 @@ def test_a_secret_that_a_volume_needs_and_no_container_tells_of(start_crew: Star
     crew.wait(lambda: crew.events("SecretMissing"), "an Event tells it")
 
 
+def test_a_config_map_or_a_key_of_one_that_a_volume_needs(start_crew: StartCrew) -> None:
+    sources = [{"secret": {"name": "not-needed", "optional": True}}, {"configMap": {"name": "$(FINGERWORKER_NAME)"}}]
+    chosen = {"name": "shared", "items": [{"key": "rates", "path": "rates"}]}
+    volumes = [{"name": "own", "projected": {"sources": sources}}, {"name": "all", "configMap": chosen}]
+    crew = start_crew(hollow=True, replicas=1, template=template(volumes=volumes))
+    crew.node.waiting["radio-001"] = {"reason": "ContainerCreating"}
+    crew.await_condition(
+        "ConfigMapMissing", "radio-001: its volume own needs ConfigMap radio-001, which does not exist"
+    )
+    crew.wait(lambda: crew.events("ConfigMapMissing"), "an Event tells it")
+    path = core(crew.namespace, "configmaps")
+    crew.api.create(path, {"metadata": {"name": "radio-001"}, "data": {"any": "thing"}})
+    crew.api.create(path, {"metadata": {"name": "shared"}, "data": {"prices": "1"}})
+    crew.await_condition("ConfigMapMissing", "its volume all needs the key rates of ConfigMap shared")
+    crew.api.merge(f"{path}/shared", {"binaryData": {"rates": ""}})
+    crew.wait(lambda: crew.condition()[0] == "Starting", "it says so no longer")
+
+
+def test_a_field_that_no_pod_has(start_crew: StartCrew) -> None:
+    misspelt = {"name": "fingerv7", "image": "fingerv7:1", "command": ["fingerv7"], "imagePullPolcy": "Always"}
+    crew = start_crew(hollow=True, replicas=2, template={"spec": {"containers": [misspelt]}})
+    crew.await_condition(
+        "TemplateInvalid", "radio-001, radio-002", 'unknown field "spec.containers[0].imagePullPolcy"'
+    )
+    crew.wait(lambda: crew.events("TemplateInvalid"), "an Event tells it")
+    assert crew.pods() == {}
+    crew.patch(template={"spec": {"containers": [{**misspelt, "imagePullPolcy": None, "stdin": "yes"}]}})
+    crew.await_condition("TemplateInvalid", "stdin")
+    crew.patch(template=template())
+    await_pods(crew, "radio-001", "radio-002")
+
+
 def test_a_fleet_that_is_as_large_as_its_streams_need(start_crew: StartCrew) -> None:
     auto = {"minReplicas": 1, "maxReplicas": 6, "targetLoadPercent": 80, "stabilizationWindow": "3s"}
     crew = start_crew(hollow=True, rows=100, autoscaling=auto)
