@@ -85,8 +85,10 @@ async def serve(settings: Settings, credentials: Credentials) -> int:
                 await asyncio.wait({acquiring, *outside}, return_when=asyncio.FIRST_COMPLETED)
                 if acquiring.done():
                     term = Term(acquiring.result(), may_write=lambda: election.may_write)
-                    recorder, image = EventRecorder(api), settings.sidecar_image
-                    office = Office(api, fleet, term, recorder, clocks, metrics, vitals, image)
+                    office = Office(
+                        api, fleet, term, EventRecorder(api), clocks, metrics, vitals, settings.sidecar_image,
+                        frozenset(settings.watch_namespaces),
+                    )  # fmt: skip
                     ended = await _in_office(office, election, feed, outside)
                 else:
                     acquiring.cancel()

@@ -29,3 +29,8 @@ class Office:
     vitals: Vitals = field(default_factory=Vitals)
     sidecar_image: str = ""
     """For managed workers of pools that name none."""
+    namespaces: frozenset[str] = frozenset()
+    """Those that are served; empty for all. The watches may show more."""
+
+    def serves(self, namespace: str) -> bool:
+        return not self.namespaces or namespace in self.namespaces

@@ -37,7 +37,8 @@ class Strays:
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             for key in sorted(self._fleet.pools() - set(existing())):
-                if await self._is_missing(key):
+                # What is in other namespaces is somebody else's, though a watch of several shows it.
+                if self._office.serves(key[0]) and await self._is_missing(key):
                     await self._tell(key)
 
     async def _is_missing(self, key: PoolKey) -> bool:
