@@ -40,6 +40,9 @@ Labels = Annotated[dict[str, Annotated[str, Field(max_length=4096)]], Field(max_
 
 _BY_NAME = Keywords((("x-kubernetes-list-type", "map"), ("x-kubernetes-list-map-keys", ("name",))))
 
+_ORDINAL = "(00[1-9]|0[1-9][0-9]|[1-9][0-9]{2,3})"
+"""001 to 9999."""
+
 _CONTAINER = Rule(
     "self.template.spec.containers.exists(c, c.name == self.container)",
     "template.spec.containers has no container of the name in spec.workers.container; name the one that is FingerV7",
@@ -130,7 +133,7 @@ class WorkerDefaults(Model):
 class WorkerOverride(Model):
     """What one worker is and can do, where it differs."""
 
-    name: Annotated[str, Field(max_length=63, pattern="^[a-z0-9]([a-z0-9.-]*[a-z0-9])?-[0-9]{3,4}$")]
+    name: Annotated[str, Field(max_length=63, pattern=f"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?-{_ORDINAL}$")]
     """The FingerWorker's name: the pool's, a dash and the number, such as radio-003."""
     max_streams: MaxStreams | None = None
     """How many ordinary streams it can process at once."""

@@ -44,6 +44,16 @@ def test_a_template_is_kept_as_it_is_and_the_rest_filled_in(api, pool):
             {"template": TEMPLATE, "overrides": [{"name": "radio-3"}]},
             "spec.workers.overrides[0].name in body should match",
         ),
+        (
+            {"template": TEMPLATE, "overrides": [{"name": "radio-000"}]},
+            "spec.workers.overrides[0].name in body should match",
+        ),
+        ({"template": TEMPLATE, "overrides": [{"name": "radio-0007"}]}, "overrides[0].name in body should match"),
+        (
+            {"template": TEMPLATE, "overrides": [{"name": "radio-003"}, {"name": "jazz-003"}]},
+            "spec.workers.overrides has a name that no worker of this pool can have",
+        ),
+        ({"template": TEMPLATE, "overrides": [{"name": "radio-x-003"}]}, "no worker of this pool can have"),
         ({"template": TEMPLATE, "defaults": {"capabilities": ["vpn"]}}, "must contain audio_fingerprinting"),
         (
             {"template": TEMPLATE, "sidecar": {"env": [{"name": "ACK"}, {"name": "ACK"}]}},
@@ -53,6 +63,11 @@ def test_a_template_is_kept_as_it_is_and_the_rest_filled_in(api, pool):
 )
 def test_what_cannot_work_is_refused(api, pool, wrong, sentence):
     assert sentence in " ".join(api.refusal(pool(workers=wrong)).split())
+
+
+def test_as_many_overrides_as_there_may_be(api, pool):
+    overrides = [{"name": f"radio-{number:03}", "maxStreams": 7} for number in range(1, 1_001)]
+    api.create(pool(workers={"template": TEMPLATE, "overrides": overrides}))
 
 
 @pytest.mark.parametrize(
