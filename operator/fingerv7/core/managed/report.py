@@ -75,7 +75,8 @@ def _troubles(crew: Crew, plan: Plan) -> list[tuple[Reason, str]]:
     if plan.rollout.late and crew.wanted:
         names = _names(plan.rollout.late)
         left = f"{_count(plan.rollout.outdated, 'worker')} keep their old pod" if plan.rollout.outdated else ""
-        waited = f"the new pod of {names} crashes, or is not in service after {crew.wanted.progress_s:.0f} s"
+        said = next((f" ({each.message})" for each in plan.problems if each.worker in plan.rollout.late), "")
+        waited = f"the new pod of {names} crashes, or is not in service after {crew.wanted.progress_s:.0f} s{said}"
         sentence = (
             f"the rollout stopped: {waited}{'; ' + left if left else ''}; it goes on when that pod is in service, or "
         )

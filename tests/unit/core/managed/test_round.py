@@ -24,6 +24,7 @@ from fingerv7.core.managed.model import (
     RemoveWorker,
     Scaling,
     Traits,
+    Waiting,
     ordinal_of,
 )
 from fingerv7.core.managed.report import NOTHING, as_stored, report
@@ -307,8 +308,6 @@ def test_one_reason_and_a_sentence(members, want, changes, reason, words):
 
 def test_the_trouble_that_most_workers_have_comes_first_and_each_is_told():
     def waits(number, reason, message):
-        from fingerv7.core.managed.model import Waiting
-
         return member(
             number, pod=a_pod(number, ready=False, waiting=(Waiting("fingerv7", reason, message),)), alive=False
         )
@@ -322,6 +321,18 @@ def test_the_trouble_that_most_workers_have_comes_first_and_each_is_told():
     assert "radio-002, radio-003, radio-004 and 1 more: container fingerv7" in shown.condition.message
     assert shown.condition.message.endswith("; also SecretMissing")
     assert [str(reason) for reason, _ in shown.troubles] == ["ImagePullFailed", "SecretMissing"]
+
+
+def test_a_rollout_that_stopped_says_what_its_pod_waits_for():
+    waits = (Waiting("fingerv7", "ImagePullBackOff", 'Back-off pulling image "radio/fingerv7:7.5"'),)
+    late = member(1, pod=a_pod(1, ready=False, waiting=waits, age_s=700.0), alive=False, drain_for="Rollout")
+    crew, plan = look([late, member(2, pod=a_pod(2, revision=OLD))], wanted(replicas=2))
+    condition = report(crew, plan).condition
+    assert condition.reason == "RolloutStopped"
+    assert (
+        "the new pod of radio-001 crashes, or is not in service after 600 s (container fingerv7: ImagePullBackOff: "
+        'Back-off pulling image "radio/fingerv7:7.5"); 1 worker keep'
+    ) in condition.message
 
 
 def test_a_new_leader_shows_what_is_there_until_it_knows_better():
