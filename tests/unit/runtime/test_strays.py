@@ -7,7 +7,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from fingerv7.adapters.kube.errors import NotFound
 from fingerv7.runtime import strays
 from fingerv7.runtime.office import Office
 
@@ -26,11 +25,9 @@ async def test_pools_are_looked_for_only_where_the_operator_serves(monkeypatch, 
         seen.append(f"{parts[-3]}/{parts[-1]}")
         if seen.count("ours/lost") == 2:
             twice.set()
-        raise NotFound(404, "NotFound", "not found")
+        return {}
 
-    fleet = SimpleNamespace(
-        pools=lambda: frozenset({("theirs", "a"), ("ours", "kept"), ("ours", "lost")}), workers_of=lambda _: {}
-    )
+    fleet = SimpleNamespace(pools=lambda: frozenset({("theirs", "a"), ("ours", "kept"), ("ours", "lost")}))
     office = Office(SimpleNamespace(get=get), fleet, None, None, namespaces=frozenset(served))
     looking = asyncio.create_task(strays.Strays(office).run(lambda: [("ours", "kept")]))
     async with asyncio.timeout(5):
