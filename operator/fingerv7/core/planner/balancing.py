@@ -110,16 +110,22 @@ class _Work:
         movers = self._within_budget(movers, fair.exact)
         if not len(movers):
             return False
-        homes = fleet.take(movers)
-        givers = np.zeros(len(p.names), bool)
-        givers[homes] = True
-        left = place(fleet, movers, np.where(givers, 0, fair.least), all_that_fit=False)
-        left = place(fleet, left, np.where(givers, 0, fair.most), all_that_fit=False)
-        if len(left) == len(movers) and p.blocks > 1:
-            made = pass_on(fleet, left, np.where(givers, fleet.used, fair.most), self.left - len(movers))
-            self.left -= len(made.aside)
-        nowhere = fleet.owner[movers] < 0
-        fleet.put(movers[nowhere], homes[nowhere])
+        with fleet.attempt() as attempt:
+            homes, aside = fleet.take(movers), 0
+            givers = np.zeros(len(p.names), bool)
+            givers[homes] = True
+            left = place(fleet, movers, np.where(givers, 0, fair.least), all_that_fit=False)
+            left = place(fleet, left, np.where(givers, 0, fair.most), all_that_fit=False)
+            if len(left) == len(movers) and p.blocks > 1:
+                made = pass_on(fleet, left, np.where(givers, fleet.used, fair.most), self.left - len(movers))
+                aside = len(made.aside)
+            # Who is passed on to a giver weighs no more than what left it, and may be larger in bytes.
+            nowhere = fleet.owner[movers] < 0
+            fleet.put(movers[nowhere], homes[nowhere])
+            attempt.keep()
+        if not attempt.kept:
+            return False
+        self.left -= aside
         return self._charge(movers, homes) > 0
 
     def _from_the_fullest(self, wanted: int, at_most: Ints, parts: Floats) -> Ints:

@@ -75,7 +75,9 @@ class Fleet:
         return sums(self.owner[streams], self.weight_of(streams), len(self.problem.names)).astype(np.int64)
 
     def put(self, streams: Ints, workers: Ints) -> None:
-        """Give each stream to the worker beside it."""
+        """Give each stream to the worker beside it, of which it is known that it has room for all of them; where it
+        is not known, in an `attempt`.
+        """
         self._own()
         self.owner[streams] = workers
         self._count(streams, workers, 1)
@@ -114,6 +116,11 @@ class Fleet:
             room = np.minimum(room, np.maximum(self.problem.byte_capacity - self.bytes_used, 0) // largest)
         return room
 
+    def overfull(self) -> bool:
+        """Whether any worker holds more than it can."""
+        p = self.problem
+        return bool(np.any(self.used > p.capacity) or (p.bytes_bind and np.any(self.bytes_used > p.byte_capacity)))
+
     def held_by(self, worker: int) -> Ints:
         return np.flatnonzero(self.owner == worker)
 
@@ -130,21 +137,24 @@ class Fleet:
     def attempt(self) -> Iterator[Attempt]:
         """What happens inside is undone unless it is kept."""
         self._own()
-        before = Attempt(self.owner.copy(), self.used.copy(), self.bytes_used.copy())
+        before = Attempt(self, self.owner.copy(), self.used.copy(), self.bytes_used.copy())
         yield before
         if not before.kept:
             self.owner, self.used, self.bytes_used = before.owner, before.used, before.bytes_used
 
 
 class Attempt:
-    """The state before an attempt."""
+    """The state before an attempt, inside of which streams may be put where nobody asked for room."""
 
-    def __init__(self, owner: Codes, used: Ints, bytes_used: Ints) -> None:
+    def __init__(self, fleet: Fleet, owner: Codes, used: Ints, bytes_used: Ints) -> None:
+        self._fleet = fleet
         self.owner, self.used, self.bytes_used = owner, used, bytes_used
         self.kept = False
 
-    def keep(self) -> None:
-        self.kept = True
+    def keep(self) -> bool:
+        """Keep what happened, unless a worker holds more than it can now; whether it is kept."""
+        self.kept = not self._fleet.overfull()
+        return self.kept
 
 
 def spread(problem: Problem, workers: Ints, used: Ints, fair: Floats) -> tuple[float, float]:

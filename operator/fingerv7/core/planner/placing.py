@@ -35,14 +35,26 @@ def place(fleet: Fleet, waiting: Ints, limit: Ints, *, all_that_fit: bool = True
 
 
 def bring_home(fleet: Fleet, streams: Ints) -> Ints:
-    """Move streams to workers of their own location where these have room; answer where they were before."""
+    """Move streams to workers of their own location where these have room; answer where they were before.
+
+    They may take the places that others of them leave. Where one then finds no home, and no room either where it was,
+    all of it is done anew without those that found none.
+    """
     p = fleet.problem
-    before = fleet.take(streams)
-    may_take, fleet.may_take = fleet.may_take, p.may_take & p.at_home
-    left = place(fleet, streams, p.capacity * p.policy.target_load_percent // 100)
-    fleet.may_take = may_take
-    back = np.isin(streams, left)
-    fleet.put(streams[back], before[back])
+    before: Ints = fleet.owner[streams].astype(np.int64)
+    limit = p.capacity * p.policy.target_load_percent // 100
+    may_take, homes = fleet.may_take, before
+    while len(streams):
+        with fleet.attempt() as attempt:
+            fleet.take(streams)
+            fleet.may_take = p.may_take & p.at_home
+            back = np.isin(streams, place(fleet, streams, limit))
+            fleet.may_take = may_take
+            fleet.put(streams[back], homes[back])
+            attempt.keep()
+        if attempt.kept:
+            break
+        streams, homes = streams[~back], homes[~back]
     return before
 
 

@@ -45,8 +45,7 @@ def pass_on(fleet: Fleet, waiting: Ints, limit: Ints, most: int | None = None, m
         fresh = None if moved is None or p.bytes_bind else moved[p.stream_class[moved] // p.blocks == rank]
         with fleet.attempt() as attempt:
             made = _pass_on(fleet, mine, fresh, rank, limit, most)
-            if len(made.left) < len(mine) and np.isin(made.left, mine).all():
-                attempt.keep()
+            if len(made.left) < len(mine) and np.isin(made.left, mine).all() and attempt.keep():
                 mine = made.left
                 aside.append(made.aside)
                 most = None if most is None else most - len(made.aside)
@@ -213,8 +212,8 @@ def _gather_for(fleet: Fleet, stream: int, weight: int, limit: Ints) -> Ints | N
             moved = _clear(fleet, worker, stream, weight, limit)
             if moved is not None:
                 fleet.put(np.array([stream]), np.array([worker]))
-                attempt.keep()
-                return moved
+                if attempt.keep():
+                    return moved
     return None
 
 

@@ -41,11 +41,9 @@ def rotate(fleet: Fleet) -> Ints:
 
 def _rotate(fleet: Fleet, due: Ints) -> tuple[int, Ints]:
     """Move these; answer how many did, and the others."""
-    p = fleet.problem
     with fleet.attempt() as attempt:
         alone = _change_places(fleet, due)
-        if not np.any(fleet.bytes_used > p.byte_capacity):
-            attempt.keep()
+        attempt.keep()
     if attempt.kept:
         _move_within_tolerance(fleet, alone[:_ALONE])
     stayed: Ints = due[fleet.owner[due] == attempt.owner[due]]

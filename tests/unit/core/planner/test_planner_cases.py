@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -383,6 +384,21 @@ def test_streams_come_home_within_the_budget_of_each_round():
     assert arrived == [2] * 10
 
 
+def test_who_finds_no_room_at_home_may_have_to_keep_the_place_that_another_would_come_home_to():
+    catalog = {
+        "small": stream("small", location="berlin", size=100),
+        "large": stream("large", location="paris", size=400),
+        "other": stream("other", size=150),
+    }
+    candidates = named(
+        worker("b", 2, location="berlin", max_bytes=400), worker("p", 3, location="paris", max_bytes=500)
+    )
+    # Beside the other one the large one does not fit in Paris, nor the small one beside the large one in Berlin.
+    current = {"small": "p", "other": "p", "large": "b"}
+    done = planned(World(catalog, candidates, current, replace(FREE, strategy=Strategy.Location)))
+    assert done.moves == ()
+
+
 def test_a_location_is_evened_out_within_itself():
     candidates = named(worker("b1", 20, location="berlin"), worker("b2", 20, location="berlin"), worker("p", 20))
     catalog = streams(12, location="berlin")
@@ -462,6 +478,24 @@ def test_very_heavy_streams_and_very_large_workers_are_counted_exactly():
     done = planned(World(catalog, fleet(2**40, 2**41), {}))
     assert done.target["a"] == "w1"
     assert done.unplaced == ()
+
+
+def test_who_is_passed_on_to_a_worker_leaves_the_bytes_of_those_that_return_there():
+    # The hall has no bytes for anybody new, so that "vpn" could leave w1 only for what w0 passes on to w2; but "large"
+    # stays on w0 too.
+    vpn = frozenset({"vpn"})
+    catalog = {f"light{n}": stream(f"light{n}") for n in range(6)}
+    catalog |= {f"vpn{n}": stream(f"vpn{n}", capabilities=vpn, size=100) for n in range(10)}
+    catalog["large"] = stream("large", weight=2, capabilities=vpn, size=400)
+    catalog |= {"full": stream("full", weight=4, size=1000), "alone": stream("alone", weight=2)}
+    candidates = named(
+        worker("w0", 12, "vpn", max_bytes=450),
+        worker("w1", 12, "vpn"),
+        worker("w2", 12),
+        worker("hall", 12, "vpn", max_bytes=1000),
+    )
+    homes = {"light": "w0", "large": "w0", "vpn": "w1", "alone": "w2", "full": "hall"}
+    planned(World(catalog, candidates, {name: homes[name.rstrip("0123456789")] for name in catalog}, PERFECT))
 
 
 def test_an_over_full_worker_keeps_what_has_no_place_elsewhere():
