@@ -18,6 +18,7 @@ from fingerv7.core.planner.fairness import Fair, fair_parts, may_move, mean_part
 from fingerv7.core.planner.fleet import Fleet, spread
 from fingerv7.core.planner.giving import Gifts, choose
 from fingerv7.core.planner.placing import bring_home, place
+from fingerv7.core.planner.problem import NOBODY
 from fingerv7.core.planner.room import pass_on
 from fingerv7.core.planner.water import pour
 
@@ -28,8 +29,8 @@ _EPSILON = 1e-9
 
 
 class Balancing(NamedTuple):
-    came_home: int
-    """How many streams went back to their location; what follows is the state after that."""
+    came_home: Ints
+    """Streams that went back to their location; what follows is the state without them, before the others moved."""
     owner: Codes
     used: Ints
     fair: Fair | None
@@ -44,11 +45,12 @@ def balance(fleet: Fleet) -> Balancing | None:
     work = _Work(fleet)
     came_home = work.bring_home(strangers(fleet))
     if not tolerable(fleet):
-        owner, used = fleet.owner.copy(), fleet.used
+        owner, used = fleet.owner.copy(), fleet.used - fleet.weigh_of(came_home)
+        owner[came_home] = NOBODY
         fair = fair_parts(fleet)
         if not tolerable(fleet, fair) and _even_out(work, fair):
             return Balancing(came_home, owner, used, fair)
-    return Balancing(came_home, fleet.owner, fleet.used, None) if came_home else None
+    return Balancing(came_home, fleet.owner, fleet.used, None) if len(came_home) else None
 
 
 def _even_out(work: _Work, fair: Fair) -> bool:
@@ -76,10 +78,10 @@ class _Work:
         self.cut = False
         """Whether more moves were wanted than may be made."""
 
-    def bring_home(self, movers: Ints) -> int:
-        """Streams whose location has room for them leave the others; how many did."""
+    def bring_home(self, movers: Ints) -> Ints:
+        """Streams whose location has room for them leave the others; those that did."""
         if not len(movers):
-            return 0
+            return movers
         movers = self._within_budget(movers, mean_parts(self.fleet, self.fleet.used))
         return self._charge(movers, bring_home(self.fleet, movers))
 
@@ -126,7 +128,7 @@ class _Work:
         if not attempt.kept:
             return False
         self.left -= aside
-        return self._charge(movers, homes) > 0
+        return len(self._charge(movers, homes)) > 0
 
     def _from_the_fullest(self, wanted: int, at_most: Ints, parts: Floats) -> Ints:
         """(W,) what each worker gives: poured upside down."""
@@ -146,10 +148,10 @@ class _Work:
         owners = fleet.owner[movers]
         return movers[ranks(owners) < may[owners]]
 
-    def _charge(self, movers: Ints, homes: Ints) -> int:
-        """Count the moves."""
-        moved = int((self.fleet.owner[movers] != homes).sum())
-        self.left -= moved
+    def _charge(self, movers: Ints, homes: Ints) -> Ints:
+        """Count the moves; answer who made them."""
+        moved: Ints = movers[self.fleet.owner[movers] != homes]
+        self.left -= len(moved)
         return moved
 
 

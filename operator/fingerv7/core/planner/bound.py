@@ -52,17 +52,18 @@ def fewest_to_place(problem: Problem, placed: Bools) -> int:
     return int(passing.gone.sum()) - nowhere + evicted
 
 
-def fewest_to_balance(problem: Problem, owner: Codes, used: Ints, reached: Ints, fair: Fair) -> int:
+def fewest_to_balance(problem: Problem, owner: Codes, used: Ints, reached: Ints, fair: Fair, coming: int = 0) -> int:
     """Moves without which no plan can make the loads as even as `reached`, or as the fair parts where it is better.
 
     `owner` (S,) and `used` (W,) weight are the state before loads are evened out. Every worker above its part has to
     give so many streams, counted by the heaviest that do not take it below its part, or by its heaviest where it can
-    be given others for it; where the workers below theirs need more than that, others give as well.
+    be given others for it; where the workers below theirs need more than that, others give as well. Streams without
+    an owner, of the weight `coming`, are given to whoever needs them besides, for nothing.
     """
     is_open = problem.is_open
     most = np.maximum(np.where(is_open, fair.most, used), reached)
     least = np.minimum(np.where(is_open, fair.least, used), reached)
-    over, short = np.maximum(used - most, 0), int(np.maximum(least - used, 0).sum())
+    over, short = np.maximum(used - most, 0), int(np.maximum(least - used, 0).sum()) - coming
     if len(problem.weights) == 1:
         held = [used // int(problem.weights[0])]
     else:
@@ -71,8 +72,10 @@ def fewest_to_balance(problem: Problem, owner: Codes, used: Ints, reached: Ints,
     light = gifts.fewest(over, np.maximum(used - least, 0), short)
     if len(problem.weights) == 1:
         return light or 0
-    # Who gives a stream that is too heavy for it is given another, which is one more move.
-    exchanging = max(2, gifts.fewest(over, used, short) or 0, _fewest_givers(over, used - least, short))
+    # Who gives a stream that is too heavy for it is given another: one more move, unless that comes for nothing.
+    exchanging = max(
+        1 if coming else 2, gifts.fewest(over, used, short) or 0, _fewest_givers(over, used - least, short)
+    )
     return exchanging if light is None else min(light, exchanging)
 
 

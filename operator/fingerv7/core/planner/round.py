@@ -8,7 +8,7 @@ import numpy as np
 
 from fingerv7.core.model import Stream
 from fingerv7.core.planner.arrays import Bools, Codes, Ints
-from fingerv7.core.planner.balancing import balance
+from fingerv7.core.planner.balancing import Balancing, balance
 from fingerv7.core.planner.bound import fewest_to_balance, fewest_to_place
 from fingerv7.core.planner.fairness import fair_parts, mean_parts, strangers, tolerable
 from fingerv7.core.planner.fleet import Fleet, spread
@@ -95,10 +95,8 @@ class _Round:
             waited, balancing = waiting, balance(fleet)
             if balancing:
                 self._label(np.flatnonzero(fleet.owner != p.owner), busy=before > 0)
-                forced += balancing.came_home
-                if balancing.fair:
-                    forced += fewest_to_balance(p, balancing.owner, balancing.used, fleet.used, balancing.fair)
                 waiting = self._place(waiting)
+                forced += self._fewest_to_balance(balancing, np.setdiff1d(waited, waiting))
             else:
                 rotated = rotate(fleet)
                 self._mark(rotated, Trigger.Rotation)
@@ -110,6 +108,19 @@ class _Round:
             forced -= int(((fleet.owner[waited] >= 0) & (fleet.owner[waited] == p.owner[waited])).sum())
         forced -= int(self._is_kept(waiting).sum())
         return self._answer(np.sort(waiting), before, imbalance_before, max(0, forced) + wished)
+
+    def _fewest_to_balance(self, balancing: Balancing, placed: Ints) -> int:
+        """Moves that the loads which balancing led to, and then streams that found a place at last, did not come
+        about without.
+        """
+        p, fleet = self.problem, self.fleet
+        home = balancing.came_home
+        # Who made room for another may be back where it was.
+        stayed_home = int((fleet.owner[home] != p.owner[home]).sum())
+        if balancing.fair is None:
+            return stayed_home
+        coming = int(p.weight[home].sum() + p.weight[placed].sum())
+        return stayed_home + fewest_to_balance(p, balancing.owner, balancing.used, fleet.used, balancing.fair, coming)
 
     def _mark(self, streams: Ints, trigger: Trigger) -> None:
         self._codes[streams] = _CODE[trigger]

@@ -399,6 +399,19 @@ def test_who_finds_no_room_at_home_may_have_to_keep_the_place_that_another_would
     assert done.moves == ()
 
 
+def test_a_stream_that_comes_home_and_is_evened_out_there_moves_once():
+    catalog = {
+        "a": stream("a", location="paris"),
+        "b": stream("b", location="paris"),
+        "heavy": stream("heavy", weight=3),
+    }
+    candidates = named(worker("away", 1), worker("p3", 3, location="paris"), worker("p5", 5, location="paris"))
+    current = {"a": "p5", "b": "away", "heavy": "p3"}
+    done = planned(World(catalog, candidates, current, replace(PERFECT, strategy=Strategy.Location)))
+    assert done.target == {"a": "p5", "b": "p3", "heavy": "p5"}
+    assert done.lower_bound == done.owned_moves == 2
+
+
 def test_a_location_is_evened_out_within_itself():
     candidates = named(worker("b1", 20, location="berlin"), worker("b2", 20, location="berlin"), worker("p", 20))
     catalog = streams(12, location="berlin")
@@ -496,6 +509,18 @@ def test_who_is_passed_on_to_a_worker_leaves_the_bytes_of_those_that_return_ther
     )
     homes = {"light": "w0", "large": "w0", "vpn": "w1", "alone": "w2", "full": "hall"}
     planned(World(catalog, candidates, {name: homes[name.rstrip("0123456789")] for name in catalog}, PERFECT))
+
+
+def test_the_bound_does_not_count_what_returns_to_make_room():
+    weights = {"a": 3, "b": 2, "c": 3, "d": 1, "e": 1, "new": 3, "f": 3, "g": 1, "h": 2, "i": 1, "j": 1, "k": 7}
+    sizes = {"a": 100, "b": 400, "e": 100, "new": 150, "f": 100, "g": 100, "h": 400, "i": 400, "k": 100}
+    catalog = {name: stream(name, weight=weight, size=sizes.get(name, 0)) for name, weight in weights.items()}
+    candidates = named(worker("w1", 6), worker("w2", 6, max_bytes=500), worker("w3", 12), worker("w4", 5))
+    current = {"w1": "fgh", "w2": "b", "w3": "cijk", "w4": "ade"}
+    policy = Policy(imbalance_threshold_percent=0, max_moves_per_round_percent=100)
+    done = planned(World(catalog, candidates, {s: w for w, mine in current.items() for s in mine}, policy))
+    assert done.target["new"] == "w3"
+    assert done.owned_moves == 1
 
 
 def test_an_over_full_worker_keeps_what_has_no_place_elsewhere():
