@@ -4,7 +4,7 @@
 {{- range $key := list "image" "sidecarImage" -}}
 {{- $image := index $.Values $key -}}
 {{- if not (regexMatch "^[a-z0-9]([-a-z0-9._/]|:[0-9]+/)*$" $image.repository) -}}
-{{- fail (printf "%s.repository is %q: write the image's name without tag and digest, such as my-registry.example:5000/fingerv7-operator; %s.tag and %s.digest are values of their own" $key $image.repository $key $key) -}}
+{{- fail (printf "%s.repository is %q: write the image's name in lower case, without tag and digest, such as my-registry.example:5000/fingerv7-operator; %s.tag and %s.digest are values of their own" $key $image.repository $key $key) -}}
 {{- end -}}
 {{- if and $image.digest (not (regexMatch "^sha256:[0-9a-f]{64}$" $image.digest)) -}}
 {{- fail (printf "%s.digest is %q: write sha256: and 64 hexadecimal digits, or leave it empty" $key $image.digest) -}}

@@ -15,10 +15,15 @@ from tests.integration.chart.helm import RELEASE, Helm, Object
 
 from devenv.cluster import Cluster
 from devenv.errors import CommandError
+from devenv.kubectl import find_kubectl
+from devenv.progress import no_progress
+from devenv.surroundings import here
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(400, func_only=True)]
 
 OPS, RADIO = "ops-life", "radio-life"
+PASTED = "radio"
+"""Where the chart's notes put a first pool."""
 CRDS = ("streampools.fingerv7.io", "fingerworkers.fingerv7.io")
 FINALIZER = "fingerv7.io/drain"
 SOON_S = 60.0
@@ -103,7 +108,7 @@ def uninstall(helm: Helm) -> None:
     assert time.monotonic() - began < NEVER_S
 
 
-def test_a_release_is_installed_upgraded_and_uninstalled(bare_cluster: Cluster, release: Helm):
+def test_a_release_is_installed_upgraded_and_uninstalled(bare_cluster: Cluster, release: Helm, tmp_path: Path):
     notes = release.install(OPS)
     assert "which names no registry" in notes
     installed = ours(bare_cluster)
@@ -112,7 +117,10 @@ def test_a_release_is_installed_upgraded_and_uninstalled(bare_cluster: Cluster, 
     assert f"ClusterRoleBinding/{wide}-operator" in installed
     assert {f"PodDisruptionBudget/{RELEASE}", f"FlowSchema/{wide}-leases"} <= installed
     declare(bare_cluster)
-    until(lambda: accepted(bare_cluster, notes), "the pool of the notes is accepted")
+    paste(bare_cluster, notes, tmp_path)
+    assert find(bare_cluster, "streampools", "-n", PASTED), "the notes are to be pasted"
+    assert find(bare_cluster, "secrets", "-n", PASTED)
+    bare_cluster.kubectl("delete", "namespace", PASTED)
 
     other = {"replicas": 1, "watchNamespaces": [RADIO], "flowControl": {"enabled": False}, "logLevel": "DEBUG"}
     release.upgrade(OPS, other)
@@ -135,10 +143,14 @@ def test_a_release_is_installed_upgraded_and_uninstalled(bare_cluster: Cluster, 
     assert ours(bare_cluster) == installed
 
 
-def accepted(cluster: Cluster, notes: str) -> str:
-    """What the API server answers to the StreamPool that the notes show."""
-    pasted = notes.partition("<<'END'\n")[2].partition("  END")[0]
-    return cluster.kubectl("apply", "--dry-run=server", "-n", RADIO, "-f", "-", input=pasted)
+def paste(cluster: Cluster, notes: str, folder: Path) -> None:
+    """The commands that make a first pool, in a shell, as they stand there."""
+    begin, end = notes.index("kubectl create namespace"), notes.index("\nEND\n") + len("\nEND\n")
+    kubectl = find_kubectl(here(), no_progress)
+    env = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig), "PATH": f"{kubectl.parent}:{os.environ['PATH']}"}
+    (folder / "ca.crt").write_text("a certificate")
+    command = ["bash", "-euo", "pipefail", "-c", notes[begin:end]]
+    subprocess.run(command, env=env, cwd=folder, check=True, capture_output=True, timeout=60)
 
 
 def test_crds_that_are_not_kept_go_when_the_last_finalizer_does(bare_cluster: Cluster, release: Helm, tmp_path: Path):
