@@ -158,7 +158,9 @@ class CrewLoop:
             {m.worker.uid for m in crew.members},
         )
         self._writer.forget_needless(plan.steps)
-        await self._tell(pool, report(crew, plan))
+        seen = report(crew, plan)
+        self._measure(seen, plan)
+        await self._tell(pool, seen)
         done = await self._carry_out(plan)
         await self._keep_budget(plan.min_available)
         await self._mounts.look(crew.members, crew.wall_s)
@@ -197,6 +199,7 @@ class CrewLoop:
             self._loop.fleet_report = NOTHING
             self._told.clear()
             self._shown = None
+            self._office.metrics.forget_fleet(self._key)
         if self._budget is not None and self._budget[0] is not None:
             await self._keep_budget(None)
         if pool.metadata.deletion_timestamp is not None:
@@ -332,6 +335,21 @@ class CrewLoop:
             problems = [crew.hindered[""]]
             blind = Plan((), desired, None, problems, Rollout(), leaving=0, held_back=False, members=crew.members)
             await self._tell(pool, report(crew, blind))
+
+    def _measure(self, seen: Report, plan: Plan) -> None:
+        metrics, fields = self._office.metrics, seen.fields
+        if seen is NOTHING:
+            metrics.forget_fleet(self._key)
+            return
+        metrics.fleet(
+            self._key,
+            replicas=fields["replicas"],
+            desired_replicas=fields["desiredReplicas"],
+            ready_replicas=fields["readyReplicas"],
+            updated_replicas=fields["updatedReplicas"],
+            needed_replicas=plan.needed,
+            rollout_stopped=bool(plan.rollout.late),
+        )
 
     async def _tell(self, pool: StreamPool, seen: Report) -> None:
         """Into the pool's status, and what is new as an Event."""

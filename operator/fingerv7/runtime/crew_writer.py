@@ -80,6 +80,8 @@ class CrewWriter:
         self._term = office.term
         self._clock = office.clocks.monotonic
         self._pods = pods
+        self._metrics = office.metrics
+        self._key = key
         self._namespace, self._pool = key
         self._pool_uid = pool_uid
         self._equipped: set[str] = set()
@@ -170,9 +172,9 @@ class CrewWriter:
                 log.info("drain-for", extra={"worker": worker.name, "reason": reason or "no longer"})
             case RemoveWorker(worker):
                 await self._remove_worker(worker)
-            case MakePod(worker, ordinal):
+            case MakePod():
                 if recipe is not None:
-                    await self._make_pod(worker, ordinal, recipe, attempts)
+                    await self._make_pod(step, recipe, attempts)
             case RemovePod():
                 await self._remove_pod(step)
 
@@ -203,7 +205,8 @@ class CrewWriter:
             self._fleet.put_worker(raw)
         log.info("removed", extra={"worker": worker.name, "reason": "not wanted any more"})
 
-    async def _make_pod(self, worker: Worker, ordinal: int, recipe: Recipe, attempts: Attempts) -> None:
+    async def _make_pod(self, step: MakePod, recipe: Recipe, attempts: Attempts) -> None:
+        worker = step.worker
         try:
             body = build_pod(
                 recipe,
@@ -211,7 +214,7 @@ class CrewWriter:
                 pool=self._pool,
                 worker=worker.name,
                 worker_uid=worker.uid,
-                ordinal=ordinal,
+                ordinal=step.ordinal,
                 drain_key=secrets.token_urlsafe(24),
             )
         except TemplateError as error:
@@ -223,7 +226,8 @@ class CrewWriter:
         raw = await self._create(PODS, body, worker, strict=True)
         attempts.made(worker.name, self._clock())
         self._pods.put(raw)
-        log.info("pod created", extra={"worker": worker.name, "reason": f"revision {recipe.revision}"})
+        self._metrics.made_pod(self._key, step.reason)
+        log.info("pod created", extra={"worker": worker.name, "reason": f"{step.reason}, revision {recipe.revision}"})
 
     async def _remove_pod(self, step: RemovePod) -> None:
         pod = step.pod
@@ -231,7 +235,9 @@ class CrewWriter:
         raw = await self._api.delete(path, uid=pod.uid, resource_version=str(pod.resource_version))
         if raw.get("kind") == PODS.kind and raw["metadata"].get("deletionGracePeriodSeconds"):
             self._pods.put(raw)
-        log.info("pod deleted", extra={"worker": pod.name, "reason": step.why})
+        self._metrics.deleted_pod(self._key, step.reason)
+        reason = f"{step.reason}: {step.detail}" if step.detail else step.reason
+        log.info("pod deleted", extra={"worker": pod.name, "reason": reason})
 
     # --- what a pod needs ---------------------------------------------------------------------------------
 

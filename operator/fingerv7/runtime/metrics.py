@@ -28,11 +28,20 @@ _CONDITIONS = (
     "Balanced",
     "TakeoverHeld",
     "StreamsSuspected",
+    "WorkersReady",
 )
 _BRAKES = {
     "held_workers": "Silent workers whose takeover the brake on mass failure holds",
     "backing_off_workers": "Workers that died lately and get no streams for a while",
     "suspected_streams": "Streams kept from everybody because workers died of them",
+}
+_FLEET = {
+    "replicas": "Workers that the operator runs, those on their way out included",
+    "desired_replicas": "How many of them there are to be: spec.workers.replicas, or what autoscaling came to",
+    "ready_replicas": "Those of them that are in service",
+    "updated_replicas": "Those of them whose pod is made from the present template",
+    "needed_replicas": "With autoscaling: how many would do for the present streams, before the stabilization window",
+    "rollout_stopped": "1 while a rollout is stopped by a new pod that is not in service",
 }
 
 
@@ -72,6 +81,21 @@ class Metrics:
             name: Gauge(f"fingerv7_pool_{name}", text, _POOL, registry=self.registry)
             for name, text in _BRAKES.items()
         }
+        self._fleet = {
+            name: Gauge(f"fingerv7_pool_{name}", text, _POOL, registry=self.registry) for name, text in _FLEET.items()
+        }
+        self._pods_created = Counter(
+            "fingerv7_pool_pods_created",
+            "Pods made for managed workers, for each reason",
+            (*_POOL, "reason"),
+            registry=self.registry,
+        )
+        self._pods_deleted = Counter(
+            "fingerv7_pool_pods_deleted",
+            "Pods of managed workers deleted by the operator, for each reason",
+            (*_POOL, "reason"),
+            registry=self.registry,
+        )
         self._condition = Gauge(
             "fingerv7_pool_condition", "1 when the condition is True", (*_POOL, "type"), registry=self.registry
         )
@@ -91,9 +115,31 @@ class Metrics:
         for field, gauge in self._counts.items():
             gauge.labels(*pool).set(status[field])
         self._proposed.labels(*pool).set(status["proposal"]["moves"] if status.get("proposal") else 0)
-        for condition in status["conditions"]:
-            if condition["type"] in _CONDITIONS:
-                self._condition.labels(*pool, condition["type"]).set(condition["status"] == "True")
+        shown = {condition["type"]: condition["status"] for condition in status["conditions"]}
+        for name in _CONDITIONS:
+            if name in shown:
+                self._condition.labels(*pool, name).set(shown[name] == "True")
+            else:
+                self._condition.remove(*pool, name)
+
+    def fleet(self, pool: PoolKey, **figures: int | None) -> None:
+        """Of the workers that the pool manages; None for what it does not have, such as autoscaling."""
+        for name, figure in figures.items():
+            if figure is None:
+                self._fleet[name].remove(*pool)
+            else:
+                self._fleet[name].labels(*pool).set(figure)
+
+    def forget_fleet(self, pool: PoolKey) -> None:
+        """The pool manages no workers, or none any more."""
+        for gauge in self._fleet.values():
+            gauge.remove(*pool)
+
+    def made_pod(self, pool: PoolKey, reason: str) -> None:
+        self._pods_created.labels(*pool, reason).inc()
+
+    def deleted_pod(self, pool: PoolKey, reason: str) -> None:
+        self._pods_deleted.labels(*pool, reason).inc()
 
     def brake(self, pool: PoolKey, **figures: int) -> None:
         """What is held back on purpose."""
@@ -103,7 +149,8 @@ class Metrics:
     def forget(self, pool: PoolKey) -> None:
         """A pool that is gone has no figures."""
         own = (self._takeovers, self._moves, self._proposed, self._deciding, self._condition)
-        for metric in (*self._counts.values(), *self._brakes.values(), *own):
+        pods = (self._pods_created, self._pods_deleted)
+        for metric in (*self._counts.values(), *self._brakes.values(), *self._fleet.values(), *pods, *own):
             metric.remove_by_labels(dict(zip(_POOL, pool, strict=True)))
 
     def text(self) -> bytes:

@@ -9,10 +9,20 @@ import pytest
 from fingerv7.adapters.kube.errors import Forbidden, Invalid, OutcomeUnknown
 from fingerv7.contract import Timing
 from fingerv7.core.managed.lives import Attempts
-from fingerv7.core.managed.model import ChangeWorker, MakePod, Mark, Pod, RemovePod, RemoveWorker, Traits
+from fingerv7.core.managed.model import (
+    ChangeWorker,
+    MakePod,
+    Mark,
+    Pod,
+    PodReason,
+    RemovePod,
+    RemoveWorker,
+    Traits,
+)
 from fingerv7.core.managed.pod import Recipe, Sidecar
 from fingerv7.core.model import Worker
 from fingerv7.runtime.crew_writer import CrewWriter, _refusal
+from fingerv7.runtime.metrics import Metrics
 
 WORKER = Worker("radio-001", "uid", 1, "radio", 50, managed=True)
 POD = Pod("radio-001", "pod", 1, "radio", "uid", "r")
@@ -48,6 +58,7 @@ def a_writer(error):
         fleet=SimpleNamespace(workers=workers, put_worker=lambda _: None),
         term=SimpleNamespace(may_write=True),
         clocks=SimpleNamespace(monotonic=lambda: 100.0),
+        metrics=Metrics(),
     )
     return CrewWriter(office, SimpleNamespace(), key=("music", "radio"), pool_uid="u")
 
@@ -57,7 +68,7 @@ FORBIDDEN = Forbidden(403, "Forbidden", 'User "op" cannot delete http://me:secre
 
 
 @pytest.mark.parametrize(
-    "step", [ChangeWorker(WORKER, TRAITS), Mark(WORKER, ""), RemoveWorker(WORKER), RemovePod(POD, "")]
+    "step", [ChangeWorker(WORKER, TRAITS), Mark(WORKER, ""), RemoveWorker(WORKER), RemovePod(POD, PodReason.ROLLOUT)]
 )
 @pytest.mark.parametrize(
     ("error", "reason"), [(FORBIDDEN, "OperatorForbidden"), (Invalid(422, "Invalid", "too many"), "PodRefused")]
@@ -75,7 +86,7 @@ async def test_what_cannot_be_done_with_a_worker_is_told_as_long_as_it_is_to_be_
 
 async def test_an_api_server_that_fails_at_every_pod_is_told_and_not_asked_each_second():
     writer, attempts = a_writer(OutcomeUnknown("POST was answered by 500: failed calling webhook")), Attempts()
-    assert not await writer.carry_out(MakePod(WORKER, 1), RECIPE, attempts)
+    assert not await writer.carry_out(MakePod(WORKER, 1, PodReason.NEW_WORKER), RECIPE, attempts)
     assert "failed calling webhook" in writer.refused["radio-001"].message
     assert not attempts.is_due("radio-001", 101.0)
 

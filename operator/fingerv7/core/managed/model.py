@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from fingerv7.api.conditions import WorkersReady
 from fingerv7.contract import DRAIN_FOR_ROLLOUT, DRAIN_FOR_SCALE_DOWN
@@ -212,17 +213,34 @@ class RemoveWorker:
     worker: Worker
 
 
+class PodReason(StrEnum):
+    """Why a pod is made, or deleted."""
+
+    NEW_WORKER = "NewWorker"
+    """Its worker never had one that ran."""
+    ROLLOUT = "Rollout"
+    """It is replaced by one from the present template."""
+    SCALE_DOWN = "ScaleDown"
+    """Its worker is not wanted any more."""
+    ENDED = "Ended"
+    """The last one is gone, failed or was evicted."""
+    WORKER_GONE = "WorkerGone"
+    """Its FingerWorker was deleted, by somebody else."""
+
+
 @dataclass(frozen=True, slots=True)
 class MakePod:
     worker: Worker
     ordinal: int
+    reason: PodReason
 
 
 @dataclass(frozen=True, slots=True)
 class RemovePod:
     pod: Pod
-    why: str
-    """For the log."""
+    reason: PodReason
+    detail: str = ""
+    """For the log: the kubelet's word for how it ended."""
 
 
 Step = CreateWorker | ChangeWorker | Mark | RemoveWorker | MakePod | RemovePod

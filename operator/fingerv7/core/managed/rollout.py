@@ -12,9 +12,7 @@ from dataclasses import dataclass, field
 
 from fingerv7.contract import DRAIN_FOR_ROLLOUT
 from fingerv7.core.managed.lives import WELL_AFTER_S, is_crashing, is_stuck
-from fingerv7.core.managed.model import Mark, Member, Pod, RemovePod, Step, Wanted
-
-REPLACED = "it is replaced by one from the present template"
+from fingerv7.core.managed.model import Mark, Member, Pod, PodReason, RemovePod, Step, Wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +122,7 @@ def _go_on(member: Member, wanted: Wanted, *, stopped: bool) -> Step | None:
         return Mark(member.worker, "") if member.follows else None
     if stopped:
         return Mark(member.worker, "")  # its old pod goes on
-    return None if member.holds else RemovePod(pod, REPLACED)
+    return None if member.holds else RemovePod(pod, PodReason.ROLLOUT)
 
 
 def _begin(members: Collection[Member], outdated: Collection[Member], look: _Look) -> list[Step]:

@@ -21,6 +21,7 @@ from fingerv7.core.managed.model import (
     MakePod,
     Mark,
     Member,
+    PodReason,
     Problem,
     RemovePod,
     RemoveWorker,
@@ -86,6 +87,8 @@ class Plan:
     held_back: bool
     """Whether `paused` keeps the fleet from what is wanted."""
     members: Sequence[Member]
+    needed: int | None = None
+    """How many would do for the present streams, where the fleet scales itself and they are known."""
     surplus: int = 0
     """How many are more than there are to be, and stay because the streams need them."""
 
@@ -107,7 +110,7 @@ def decide(crew: Crew, memory: Memory) -> Plan:
     staying = [m for m in members if not m.leaving]
     # Who is deleted by somebody keeps its place until it is gone: then it is made anew.
     present = [m for m in members if not m.leaving or (m.worker.deleting and not m.worker.drain_for)]
-    desired = _desired(wanted, present, crew, memory)
+    desired, need = _desired(wanted, present, crew, memory)
     # Ordinals that would be next, were they not somebody else's; without autoscaling they keep their places.
     blocked = _places(present, crew, desired).taken
     reserved = 0 if wanted.scaling else len(blocked)
@@ -153,6 +156,7 @@ def decide(crew: Crew, memory: Memory) -> Plan:
         leaving=len(leaving) + len(chosen),
         held_back=held_back,
         members=members,
+        needed=need,
         surplus=0 if crew.paused else max(0, excess - len(chosen)),
     )
 
@@ -180,17 +184,18 @@ def _stuck(crew: Crew) -> list[Problem]:
 # --- how many ---------------------------------------------------------------------------------------------
 
 
-def _desired(wanted: Wanted, present: Collection[Member], crew: Crew, memory: Memory) -> int:
+def _desired(wanted: Wanted, present: Collection[Member], crew: Crew, memory: Memory) -> tuple[int, int | None]:
+    """How many there are to be, and how many would do now, as far as that is asked and known."""
     scaling = wanted.scaling
     if scaling is None:
-        return wanted.replicas
+        return wanted.replicas, None
     if crew.demand is None:
-        return min(max(len(present), scaling.least), scaling.most)
+        return min(max(len(present), scaling.least), scaling.most), None
     fleet = [wanted.traits(m.name) for m in scale.least_useful_first(present)]
     coming = _coming(wanted, present, crew, max(0, scaling.most - len(present)))
     need = needed(crew.demand, fleet, coming, scaling, crew.others)
     settled = memory.history.settle(need, present=len(present), window_s=scaling.window_s, now=crew.now)
-    return min(settled, scaling.most)  # which may have been lowered since
+    return min(settled, scaling.most), need  # most may have been lowered since
 
 
 def _coming(wanted: Wanted, present: Collection[Member], crew: Crew, count: int) -> list[Traits]:
@@ -232,7 +237,8 @@ def _leave(member: Member, wall_s: float) -> Step | None:
     if member.holds:
         return None
     if pod is not None and not pod.terminating:
-        return RemovePod(pod, "its worker is not wanted any more")
+        deleted = member.worker.deleting and not member.worker.drain_for
+        return RemovePod(pod, PodReason.WORKER_GONE if deleted else PodReason.SCALE_DOWN)
     if member.worker.deleting or (pod is not None and not is_stuck(pod, wall_s)):
         return None
     return RemoveWorker(member.worker)
@@ -246,17 +252,24 @@ def _tend(member: Member, wanted: Wanted, crew: Crew, memory: Memory, removed: A
         steps.append(ChangeWorker(worker, traits))
     if pod is None:
         if wanted.revision and crew.blocked is None and memory.attempts.is_due(worker.name, crew.now):
-            steps.append(MakePod(worker, member.ordinal))
+            steps.append(MakePod(worker, member.ordinal, _why_made(member)))
         return steps
     if was_well(pod, crew.wall_s):
         memory.attempts.forget(worker.name)
     if pod.terminating or pod.uid in removed or _has_foreign_pod(member):
         return steps
     if pod.ended:
-        steps.append(RemovePod(pod, f"it ended: {pod.reason or pod.phase}"))
+        steps.append(RemovePod(pod, PodReason.ENDED, pod.reason or pod.phase))
     elif pod.owner != worker.uid:
-        steps.append(RemovePod(pod, "its FingerWorker is gone"))
+        steps.append(RemovePod(pod, PodReason.WORKER_GONE))
     return steps
+
+
+def _why_made(member: Member) -> PodReason:
+    if member.marked:
+        return PodReason.ROLLOUT
+    ran_before = member.lease is not None and member.lease.holder
+    return PodReason.ENDED if ran_before else PodReason.NEW_WORKER
 
 
 def _has_foreign_pod(member: Member) -> bool:

@@ -256,6 +256,37 @@ def test_without_a_catalog_a_worker_that_somebody_deletes_is_made_again():
     assert look(deleted, AUTO, demand=None)[1].desired == 3
 
 
+# --- why --------------------------------------------------------------------------------------------------
+
+
+def test_each_pod_is_made_for_a_reason():
+    held = member(1).lease
+    ran = [member(2, pod=None, drain_for="Rollout"), member(3, pod=None)]
+    members = [member(1, pod=None), *(replace(m, lease=replace(held, name=m.name)) for m in ran)]
+    made = {each.worker.name: each.reason for each in look(members)[1].steps if isinstance(each, MakePod)}
+    assert made == {"radio-001": "NewWorker", "radio-002": "Rollout", "radio-003": "Ended"}
+
+
+def test_each_pod_is_deleted_for_a_reason():
+    failed = a_pod(3, ready=False, phase="Failed", reason="Evicted")
+    members = [
+        member(1, drain_for="ScaleDown"),
+        member(2, deleting=True),
+        member(3, pod=failed, alive=False),
+        member(4, pod=a_pod(4, owner="uid-of-the-last-one")),
+        member(5, pod=a_pod(5, revision=OLD), drain_for="Rollout"),
+    ]
+    plan = look(members, wanted(replicas=4))[1]
+    gone = {each.pod.name: each.reason for each in plan.steps if isinstance(each, RemovePod)}
+    assert gone == {
+        "radio-001": "ScaleDown",
+        "radio-002": "WorkerGone",
+        "radio-003": "Ended",
+        "radio-004": "WorkerGone",
+        "radio-005": "Rollout",
+    }
+
+
 # --- what is shown ----------------------------------------------------------------------------------------
 
 
