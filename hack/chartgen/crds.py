@@ -11,9 +11,14 @@ _HEAD = "{{- /* Generated from crds/ by `make charts`; edit the models in operat
 _LABELS = """\
   labels:
     {{- include "fingerv7.labels" . | nindent 4 }}
-  {{- if .Values.crds.keep }}
+  {{- if or .Values.crds.keep .Values.crds.annotations }}
   annotations:
+    {{- if .Values.crds.keep }}
     helm.sh/resource-policy: keep
+    {{- end }}
+    {{- with .Values.crds.annotations }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
   {{- end }}
 """
 

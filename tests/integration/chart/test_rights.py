@@ -276,7 +276,7 @@ SERVED, OTHER = "radio-rights", "other-rights"
 FORBIDDEN = [
     ("", "secrets", "list"),
     ("", "secrets", "create"),
-    ("", "configmaps", "get"),
+    ("", "configmaps", "list"),
     ("", "nodes", "list"),
     ("", "namespaces", "list"),
     ("", "pods/exec", "create"),
@@ -299,6 +299,7 @@ FORBIDDEN = [
 MANAGED = [
     ("", "pods", "create"),
     ("", "pods", "delete"),
+    ("", "configmaps", "get"),
     ("", "serviceaccounts", "create"),
     ("rbac.authorization.k8s.io", "roles", "create"),
     ("rbac.authorization.k8s.io", "rolebindings", "create"),

@@ -150,6 +150,11 @@ def test_crds_stay_unless_somebody_says_otherwise(helm: Helm):
     assert [each["metadata"]["annotations"] for each in crds] == [keep, keep]
     dropped = of_kind(helm.template({"crds": {"keep": False}}), "CustomResourceDefinition")
     assert all("annotations" not in each["metadata"] for each in dropped)
+    argo = {"argocd.argoproj.io/sync-options": "Prune=false"}
+    both = of_kind(helm.template({"crds": {"annotations": argo}}), "CustomResourceDefinition")
+    assert [each["metadata"]["annotations"] for each in both] == [{**keep, **argo}] * 2
+    only = of_kind(helm.template({"crds": {"annotations": argo, "keep": False}}), "CustomResourceDefinition")
+    assert [each["metadata"]["annotations"] for each in only] == [argo] * 2
 
 
 def test_crds_are_those_of_the_repository(helm: Helm):
