@@ -60,7 +60,7 @@ class SimKube:
     async def present_version(self, path: str, *, params: Params | None = None) -> int:
         return int(await self._ask(lambda: self._store.revision, None))
 
-    async def create(self, path: str, body: Json, *, strict: bool = False) -> Json:
+    async def create(self, path: str, body: Json, *, params: Params | None = None) -> Json:
         plural, _, _ = parse_path(path)
         return await self._write(plural, lambda who: self._store.create(plural, body, writer=who))
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import orjson
 
-from fingerv7.adapters.kube.errors import KubeError
+from fingerv7.adapters.kube.errors import ApiUnreachable, KubeError, TooManyRequests
 from fingerv7.adapters.kube.lane import Lane
 from fingerv7.adapters.kube.resources import STREAMPOOLS
 from fingerv7.api.conditions import WorkersReady as Reason
@@ -62,6 +63,8 @@ LARGE = 300
 """Rounds of more workers are decided in a thread."""
 MANY_STREAMS, MANY_COMPARISONS = 10_000, 1_000
 """And those that count the demand of more streams, or compare more requirements with workers."""
+RETRIAL_S = 60.0
+"""How often a pod is tried out that was refused."""
 BUDGET_S = 60.0
 """How often it is looked at without need."""
 RETELL_S = 60.0
@@ -96,6 +99,8 @@ class CrewLoop:
         self._put_off: dict[str, float] = {}
         """By worker, until when."""
         self._recipe: Recipe | None = None
+        self._stale_at_s = math.inf
+        self._tried_out: Recipe | None = None
         self._blocked: Problem | None = None
         self._cooked_for: object = None
         self._budget: tuple[int | None, float] | None = None
@@ -150,6 +155,12 @@ class CrewLoop:
                 return BUSY_S
         began = self._clock()
         crew = self._gather(pool)
+        try:
+            if await self._refuses_new_recipe(crew):
+                crew = self._gather(pool)
+        except (ApiUnreachable, TooManyRequests) as error:
+            log.warning("a pod of %s/%s cannot be tried out: %s", *self._key, error)
+            return BUSY_S
         is_large = len(crew.members) > LARGE or self._counts_much(crew)
         plan = await asyncio.to_thread(self._decide, crew) if is_large else self._decide(crew)
         self._decided_s = self._clock() - began
@@ -266,8 +277,9 @@ class CrewLoop:
         """What pods are made from, worked out once for each state of the spec."""
         workers, timing = pool.spec.workers, pool.spec.liveness.timing()
         basis = (workers, timing, pool.spec.drain_timeout_ms)
-        if basis == self._cooked_for:
+        if basis == self._cooked_for and self._clock() < self._stale_at_s:
             return
+        self._stale_at_s = math.inf
         self._recipe, self._blocked = None, None
         if workers is not None:
             try:
@@ -292,6 +304,25 @@ class CrewLoop:
         body = build_pod(recipe, namespace=namespace, pool=name, worker=first, worker_uid="", ordinal=1, drain_key="")
         orjson.dumps(body)  # as it is sent
         return recipe
+
+    async def _refuses_new_recipe(self, crew: Crew) -> bool:
+        """Whether the API server would take no pod of it: asked before anybody is drained for such a one.
+
+        Raises ApiUnreachable and TooManyRequests.
+        """
+        recipe = self._recipe
+        if recipe is None or recipe is self._tried_out or crew.deleting:
+            return False
+        own = (m for m in crew.members if m.pod and m.pod.owner == m.worker.uid)
+        member = next((m for m in own if m.pod and m.pod.revision != recipe.revision), None)
+        if member is None:
+            return False  # creating one will show it, and costs nobody a pod
+        problem = await self._writer.try_out(member, recipe)
+        self._tried_out = recipe
+        if problem:
+            self._recipe, self._blocked = None, problem
+            self._stale_at_s = self._clock() + RETRIAL_S  # it may be the namespace that is changed
+        return problem is not None
 
     # --- doing --------------------------------------------------------------------------------------------
 

@@ -13,14 +13,17 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
+from fingerv7.adapters.kube.api import Params
 from fingerv7.adapters.kube.errors import (
     ApiError,
+    ApiUnreachable,
     Conflict,
     Forbidden,
     Invalid,
     KubeError,
     NotFound,
     OutcomeUnknown,
+    TooManyRequests,
 )
 from fingerv7.adapters.kube.redact import redact_text
 from fingerv7.adapters.kube.resources import (
@@ -41,6 +44,7 @@ from fingerv7.core.managed.model import (
     CreateWorker,
     MakePod,
     Mark,
+    Member,
     Problem,
     RemovePod,
     RemoveWorker,
@@ -57,6 +61,9 @@ log = logging.getLogger(__name__)
 Json = dict[str, Any]
 
 _MAKING = (CreateWorker, MakePod)
+_OF_THE_RECIPE = frozenset({Reason.TEMPLATE_INVALID, Reason.POD_REFUSED})
+_STRICTLY = {"fieldValidation": "Strict"}
+"""For what users write: what they misspelt would else be left out without a word."""
 
 
 class _RefusedError(Exception):
@@ -158,6 +165,26 @@ class CrewWriter:
             if any(stored["spec"].get(key) != value for key, value in wanted.items()):
                 await self._api.merge_patch(path, {"metadata": _at(stored), "spec": wanted})
 
+    async def try_out(self, member: Member, recipe: Recipe) -> Problem | None:
+        """Why the API server would take no pod of this recipe; asked for by a dry run under the name of one that is
+        there, so that a Conflict is the best answer.
+
+        What says nothing about the recipe, such as a quota, is left to the creation itself. Raises ApiUnreachable and
+        TooManyRequests.
+        """
+        body = self._pod(member.worker, member.ordinal, recipe)
+        try:
+            await self._api.create(PODS.path(self._namespace), body, params={**_STRICTLY, "dryRun": "All"})
+        except (ApiUnreachable, TooManyRequests):
+            raise
+        except (Invalid, Forbidden) as error:
+            problem = _refusal(error, "")
+            if problem.reason in _OF_THE_RECIPE and "does not support dry run" not in problem.message:
+                return problem
+        except KubeError as error:
+            log.debug("a pod of %s was tried out: %s", member.name, error)
+        return None
+
     # --- one step -----------------------------------------------------------------------------------------
 
     async def _do(self, step: Step, recipe: Recipe | None, attempts: Attempts) -> None:
@@ -208,26 +235,30 @@ class CrewWriter:
     async def _make_pod(self, step: MakePod, recipe: Recipe, attempts: Attempts) -> None:
         worker = step.worker
         try:
-            body = build_pod(
-                recipe,
-                namespace=self._namespace,
-                pool=self._pool,
-                worker=worker.name,
-                worker_uid=worker.uid,
-                ordinal=step.ordinal,
-                drain_key=secrets.token_urlsafe(24),
-            )
+            body = self._pod(worker, step.ordinal, recipe)
         except TemplateError as error:
             raise _RefusedError(Problem(Reason.TEMPLATE_INVALID, str(error), worker.name)) from None
         except Exception as error:
             log.warning("no pod can be built for %s", worker.name, exc_info=error)
             raise _RefusedError(Problem(Reason.TEMPLATE_INVALID, unusable(error), worker.name)) from None
         await self._equip(worker)
-        raw = await self._create(PODS, body, worker, strict=True)
+        raw = await self._create(PODS, body, worker, params=_STRICTLY)
         attempts.made(worker.name, self._clock())
         self._pods.put(raw)
         self._metrics.made_pod(self._key, step.reason)
         log.info("pod created", extra={"worker": worker.name, "reason": f"{step.reason}, revision {recipe.revision}"})
+
+    def _pod(self, worker: Worker, ordinal: int, recipe: Recipe) -> Json:
+        """As it is created. Raises TemplateError."""
+        return build_pod(
+            recipe,
+            namespace=self._namespace,
+            pool=self._pool,
+            worker=worker.name,
+            worker_uid=worker.uid,
+            ordinal=ordinal,
+            drain_key=secrets.token_urlsafe(24),
+        )
 
     async def _remove_pod(self, step: RemovePod) -> None:
         pod = step.pod
@@ -255,13 +286,10 @@ class CrewWriter:
         await self._create(ROLE_BINDINGS, objects.role_binding(name, uid, pool, self._namespace), worker)
         self._equipped.add(worker.uid)
 
-    async def _create(self, resource: Resource, body: Json, worker: Worker, *, strict: bool = False) -> Json:
-        """The object, made now or before. Raises _LaterError, _RefusedError and KubeError.
-
-        `strict` where users write it: what they misspelt would else be left out without a word.
-        """
+    async def _create(self, resource: Resource, body: Json, worker: Worker, *, params: Params | None = None) -> Json:
+        """The object, made now or before. Raises _LaterError, _RefusedError and KubeError."""
         try:
-            return await self._api.create(resource.path(self._namespace), body, strict=strict)
+            return await self._api.create(resource.path(self._namespace), body, params=params)
         except Conflict:
             stored = await self._api.get(resource.path(self._namespace, worker.name))
         if _is_owned(stored, worker.uid):

@@ -13,6 +13,9 @@ from .conftest import Crew, StartCrew, template
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240, func_only=True)]
 
 
+WORKER = {"name": "fingerv7", "image": "fingerv7:1", "command": ["fingerv7"]}
+
+
 def await_pods(crew: Crew, *names: str) -> None:
     crew.wait(lambda: sorted(crew.pods()) == sorted(names), f"exactly these pods: {names}")
 
@@ -152,6 +155,28 @@ def test_a_field_that_no_pod_has(start_crew: StartCrew) -> None:
     crew.await_condition("TemplateInvalid", "stdin")
     crew.patch(template=template())
     await_pods(crew, "radio-001", "radio-002")
+
+
+def test_a_change_that_no_pod_can_be_made_of_costs_no_pod(start_crew: StartCrew) -> None:
+    crew = start_crew(hollow=True, replicas=2)
+    await_pods(crew, "radio-001", "radio-002")
+    crew.await_condition("Starting")
+    before = crew.uids()
+    for wrong, sentence in (
+        (
+            {"containers": [{**WORKER, "imagePullPolcy": "Always"}]},
+            'unknown field "spec.containers[0].imagePullPolcy"',
+        ),
+        ({"volumes": [{"name": "Not A Name", "emptyDir": {}}]}, "spec.volumes[0].name: Invalid value"),
+    ):
+        crew.patch(template={"spec": wrong})
+        crew.wait(lambda said=sentence: said in crew.condition()[1], f"the condition says {sentence}")
+        assert crew.uids() == before
+        crew.patch(template={"spec": {"containers": [WORKER], "volumes": None}})
+        crew.await_condition("Starting")
+    assert crew.uids() == before
+    crew.patch(template=template("fingerv7:2"))
+    crew.wait(lambda: not set(before.values()) & set(crew.uids().values()), "a pod that can be made replaces them")
 
 
 def test_a_fleet_that_is_as_large_as_its_streams_need(start_crew: StartCrew) -> None:

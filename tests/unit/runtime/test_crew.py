@@ -41,6 +41,7 @@ def a_loop(pool):
     loop = CrewLoop.__new__(CrewLoop)
     loop._key, loop._office = ("music", "radio"), office
     loop._recipe = loop._blocked = loop._cooked_for = None
+    loop._clock, loop._stale_at_s = lambda: 0.0, float("inf")
     loop._cook(pool)
     return loop
 

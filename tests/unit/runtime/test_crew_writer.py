@@ -6,13 +6,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from fingerv7.adapters.kube.errors import Forbidden, Invalid, OutcomeUnknown
+from fingerv7.adapters.kube.errors import ApiUnreachable, Conflict, Forbidden, Invalid, OutcomeUnknown
 from fingerv7.contract import Timing
 from fingerv7.core.managed.lives import Attempts
 from fingerv7.core.managed.model import (
     ChangeWorker,
     MakePod,
     Mark,
+    Member,
     Pod,
     PodReason,
     RemovePod,
@@ -38,8 +39,8 @@ class Refusing:
     def __init__(self, error):
         self.error = error
 
-    async def create(self, path, body, *, strict=False):
-        assert strict == path.endswith("/pods")
+    async def create(self, path, body, *, params=None):
+        assert bool(params) == path.endswith("/pods")
         if path.endswith("/pods"):
             raise self.error
         return body
@@ -89,6 +90,29 @@ async def test_an_api_server_that_fails_at_every_pod_is_told_and_not_asked_each_
     assert not await writer.carry_out(MakePod(WORKER, 1, PodReason.NEW_WORKER), RECIPE, attempts)
     assert "failed calling webhook" in writer.refused["radio-001"].message
     assert not attempts.is_due("radio-001", 101.0)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (Conflict(409, "AlreadyExists", 'pods "radio-001" already exists'), None),
+        (Forbidden(403, "Forbidden", "exceeded quota: small"), None),
+        (FORBIDDEN, None),
+        (Invalid(400, "BadRequest", 'admission webhook "x" does not support dry run'), None),
+        (OutcomeUnknown("POST was answered by 500: failed calling webhook"), None),
+        (Forbidden(403, "Forbidden", 'violates PodSecurity "restricted:latest"'), "PodRefused"),
+        (Invalid(422, "Invalid", 'Pod "radio-001" is invalid: spec.volumes[0].name: Invalid value'), "PodRefused"),
+        (Invalid(400, "BadRequest", 'Pod in version "v1" cannot be handled as a Pod: …'), "TemplateInvalid"),
+    ],
+)
+async def test_only_what_will_be_refused_later_as_well_speaks_against_a_recipe(error, reason):
+    problem = await a_writer(error).try_out(Member(WORKER, 1), RECIPE)
+    assert (problem and problem.reason) == reason
+
+
+async def test_without_an_answer_nothing_is_known_of_a_recipe():
+    with pytest.raises(ApiUnreachable):
+        await a_writer(ApiUnreachable("no answer")).try_out(Member(WORKER, 1), RECIPE)
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ class Server:
     async def merge_patch(self, path, patch):
         raise ApiUnreachable("no answer")
 
-    async def create(self, path, body, *, strict=False):
+    async def create(self, path, body, *, params=None):
         raise ApiUnreachable("no answer")
 
 

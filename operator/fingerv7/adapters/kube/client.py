@@ -95,10 +95,8 @@ class KubeClient:
     # Each returns the stored object. Each raises ApiError (nothing changed), ApiUnreachable (never sent, nothing
     # changed) or OutcomeUnknown; a write that is cancelled is of unknown outcome, too.
 
-    async def create(self, path: str, body: Json, *, strict: bool = False) -> Json:
-        """With `strict` a field that the API server does not know is `Invalid`, and not left out."""
-        params = {"fieldValidation": "Strict"} if strict else {}
-        return await self._request(Request("CREATE", "POST", path, params, data=orjson.dumps(body)))
+    async def create(self, path: str, body: Json, *, params: Params | None = None) -> Json:
+        return await self._request(Request("CREATE", "POST", path, params or {}, data=orjson.dumps(body)))
 
     async def replace(self, path: str, body: Json) -> Json:
         return await self._request(Request("REPLACE", "PUT", path, data=orjson.dumps(body)))

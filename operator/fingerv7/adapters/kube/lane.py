@@ -54,9 +54,9 @@ class Lane:
         async with self._place(self._reads):
             return await self._api.present_version(path, params=params)
 
-    async def create(self, path: str, body: Json, *, strict: bool = False) -> Json:
+    async def create(self, path: str, body: Json, *, params: Params | None = None) -> Json:
         async with self._place(self._writes):
-            return await self._api.create(path, body, strict=strict)
+            return await self._api.create(path, body, params=params)
 
     async def replace(self, path: str, body: Json) -> Json:
         async with self._place(self._writes):

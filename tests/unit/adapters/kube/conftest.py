@@ -173,7 +173,7 @@ class MemoryApi:
             raise NotFound(404, "NotFound", f"{name} not found")
         return copy.deepcopy(self.objects[name])
 
-    async def create(self, path: str, body: Json, *, strict: bool = False) -> Json:
+    async def create(self, path: str, body: Json, *, params: Any = None) -> Json:
         self._check()
         name = body["metadata"]["name"]
         if name in self.objects:
