@@ -21,7 +21,7 @@ from tests.integration.chart.test_rights import ELECTION, SOON_S, account_of_a_p
 from devenv.cluster import Cluster
 from devenv.errors import CommandError
 from devenv.fleet import Fleet, OperatorProcess
-from devenv.fleet_api import core, fingerv7, rbac
+from devenv.fleet_api import core, fingerv7, leases, rbac
 from devenv.postgres import Postgres
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(400, func_only=True)]
@@ -58,6 +58,11 @@ class Release:
         self._helm.uninstall(self.namespace)
         assert time.monotonic() - began < NEVER_S
         self._stop()
+
+    def holder(self) -> str:
+        """Who is in office."""
+        lease = self.fleet.api.get(leases(self.namespace, "fingerv7-operator"))
+        return str(lease["spec"].get("holderIdentity") or "")
 
     def _start(self) -> None:
         self._started += 1
@@ -146,6 +151,19 @@ def test_without_the_right_to_pods_the_pool_says_so_and_what_runs_stays(release:
     assert uids(fleet) == made
     release.upgrade({})
     fleet.wait_for(lambda: len(pods(fleet)) == 3, SOON_S, "it goes on")
+    assert made < uids(fleet)
+
+
+def test_a_pool_whose_namespace_is_not_served_is_left_alone_until_it_is_again(release: Release, fleet: Fleet):
+    made, before = uids(fleet), release.holder()
+    release.upgrade({"watchNamespaces": ["default"]})
+    fleet.wait_for(
+        lambda: release.holder() not in ("", before), SOON_S, "an operator of other namespaces is in office"
+    )
+    fleet.patch_pool({"workers": {"replicas": 3}})
+    assert uids(fleet) == made
+    release.upgrade({})
+    fleet.wait_for(lambda: len(pods(fleet)) == 3, SOON_S, "the pool is served again: a third pod")
     assert made < uids(fleet)
 
 
