@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any, Final
-
-import orjson
 
 MAX_DEPTH: Final = 300
 """More than any pool that is accepted, with its managed fields."""
@@ -22,11 +21,13 @@ CUT: Final = '"(too deep)"'
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
 
 
-def loads(text: str | bytes) -> Any:
-    """As json.loads, but that objects and lists below `MAX_DEPTH` are not there. Raises ValueError for no JSON."""
+def loads(text: str | bytes, parse: Callable[[str | bytes], Any] = json.loads) -> Any:
+    """As `parse`, but that objects and lists below `MAX_DEPTH` are not there where it gives up, be it json's or
+    orjson's loads. Raises ValueError for no JSON.
+    """
     try:
-        return orjson.loads(text)  # which ends at its thousandth level, without recursion
-    except orjson.JSONDecodeError:
+        return parse(text)
+    except (ValueError, RecursionError):
         return json.loads(_cut(text if isinstance(text, str) else text.decode()))
 
 

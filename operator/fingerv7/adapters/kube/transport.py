@@ -123,7 +123,7 @@ class Transport:
                 payload = await response.read()
             _check(request, response, payload)
             try:
-                answer: Json = loads(payload)
+                answer: Json = loads(payload, orjson.loads)
             except ValueError as error:
                 lost = OutcomeUnknown if request.write else ApiUnreachable
                 raise lost(f"the answer to {request} is no JSON: {payload[:100]!r}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,16 +17,21 @@ JSON = st.recursive(
 )
 
 
-@given(JSON)
-def test_what_is_cut_is_only_what_is_too_deep(value):
+parsers = pytest.mark.parametrize("parse", [json.loads, orjson.loads], ids=["json", "orjson"])
+
+
+@parsers
+@given(value=JSON)
+def test_what_is_cut_is_only_what_is_too_deep(parse, value):
     text = json.dumps(value)
-    assert shallow.loads(text) == shallow.loads(text.encode()) == value
+    assert shallow.loads(text, parse) == shallow.loads(text.encode(), parse) == value
     assert shallow._cut(text) == text
     deep = "[" * 2_000 + "]" * 2_000
-    assert shallow.loads(f'[{text}, {deep}, {text}, {{"a": {deep}}}, {text}]')[::2] == [value] * 3
+    assert shallow.loads(f'[{text}, {deep}, {text}, {{"a": {deep}}}, {text}]', parse)[::2] == [value] * 3
 
 
+@parsers
 @pytest.mark.parametrize("text", ['{"a": }', b"<html>", b'{"a": "\xff"}'])
-def test_what_is_no_json_is_an_error(text):
+def test_what_is_no_json_is_an_error(parse, text):
     with pytest.raises(ValueError, match=r"Expecting value|codec can't decode"):
-        shallow.loads(text)
+        shallow.loads(text, parse)
