@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -132,10 +133,11 @@ def test_who_is_gone_is_forgotten():
     st.lists(st.integers(1, 3), min_size=1, max_size=5),
     st.integers(0, 3),
 )
-def test_a_score_that_swings_around_a_value_never_changes_the_one_in_use_once_it_has_settled(
-    value, swing, pattern, n
-):
-    """Up and down for a minute or a few, in any pattern that is as often above as below."""
+def test_a_score_that_swings_around_a_value_never_takes_the_one_in_use_back_and_forth(value, swing, pattern, n):
+    """Up and down for a minute or a few, in any pattern that is as often above as below.
+
+    Once may be late: where the swing just reaches the end of the band, the last of its approach decides.
+    """
     signs = [sign for length in pattern for sign in [1] * length + [-1] * length]
     signs = signs[n % len(signs) :] + signs[: n % len(signs)]
     smooth, used = 100.0, 100
@@ -146,7 +148,7 @@ def test_a_score_that_swings_around_a_value_never_changes_the_one_in_use_once_it
         used = settled(used, smooth)
         if minute * MEASURE_EVERY_S > 10 * SMOOTHING_S:
             seen.append(used)
-    assert len(set(seen)) == 1
+    assert sum(one != next_one for one, next_one in pairwise(seen)) <= 1
 
 
 @given(st.floats(0, 1000), st.lists(st.floats(0, 10_000), max_size=50), st.floats(0, 1e6))
