@@ -226,6 +226,8 @@ class CapacitySufficient(StrEnum):
     """False: the live workers are full."""
     NO_CAPABLE_WORKER = "NoCapableWorker"
     """False: there is room, but not on workers with the capabilities that the streams require."""
+    NO_READY_WORKERS = "NoReadyWorkers"
+    """False: there are streams, and nobody to take any."""
 
 
 class TakeoverHeld(StrEnum):

@@ -188,6 +188,10 @@ def _capacity(view: PoolView, reasons: Mapping[str, int]) -> Condition:
             "NoCapacity",
             f"{reasons['NoCapacity']} streams find no room on {view.ready} workers with {view.capacity} places",
         )
+    if view.streams and not view.ready and not view.starting:
+        return Condition(
+            "CapacitySufficient", False, "NoReadyWorkers", f"{view.streams} streams, and no worker is ready"
+        )
     return Condition("CapacitySufficient", True, "Sufficient", f"{view.weight} of {view.capacity} places taken")
 
 

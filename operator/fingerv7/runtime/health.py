@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 async def serve_health(
-    listen: tuple[str, int] | None,
+    listen: tuple[str | None, int] | None,
     fleet: Fleet,
     election: Election,
     metrics: Metrics,

@@ -26,7 +26,8 @@ class Settings:
     retry_s: float = 2.0
     kubeconfig: Path | None = None
     context: str | None = None
-    listen: tuple[str, int] | None = ("0.0.0.0", 8080)  # noqa: S104 - probes and scrapes come from other hosts
+    listen: tuple[str | None, int] | None = (None, 8080)
+    """Host (None: every address of both families, since probes and scrapes come from other hosts) and port."""
     """Where /healthz and /metrics are served; None for nowhere."""
     sidecar_image: str = ""
     """For managed workers of pools that name none themselves."""
@@ -64,7 +65,7 @@ class Settings:
             retry_s=number("RETRY_SECONDS", 2.0),
             kubeconfig=Path(kubeconfig) if kubeconfig else None,
             context=env.get(PREFIX + "CONTEXT") or None,
-            listen=_listen(env.get(PREFIX + "LISTEN", "0.0.0.0:8080"), problems),
+            listen=_listen(env.get(PREFIX + "LISTEN", ":8080"), problems),
             sidecar_image=env.get(PREFIX + "SIDECAR_IMAGE", ""),
             log_level=level or logging.INFO,
             log_format=log_format,
@@ -74,11 +75,11 @@ class Settings:
         return settings
 
 
-def _listen(text: str, problems: list[str]) -> tuple[str, int] | None:
+def _listen(text: str, problems: list[str]) -> tuple[str | None, int] | None:
     if text in {"", "none"}:
         return None
     host, _, port = text.rpartition(":")
     if not port.isdigit() or int(port) > 65535:
         problems.append(f"{PREFIX}LISTEN={text!r}: host:port, :port or none is accepted")
         return None
-    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104
+    return host.strip("[]") or None, int(port)

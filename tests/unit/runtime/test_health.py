@@ -8,6 +8,7 @@ import socket
 from types import SimpleNamespace
 
 import aiohttp
+import pytest
 
 from fingerv7.runtime.health import serve_health
 from fingerv7.runtime.metrics import Metrics
@@ -50,3 +51,22 @@ async def test_the_probe_says_who_is_stuck():
             503,
             {"leader": True, "synced": False, "stuck": {"pool ns/radio": "idle for 300 s"}},
         )
+
+
+async def test_without_a_host_it_is_reached_by_either_family():
+    if not socket.has_ipv6:
+        pytest.skip("this machine has no IPv6")
+    with socket.socket(socket.AF_INET6) as free:
+        try:
+            free.bind(("::1", 0))
+        except OSError:
+            pytest.skip("this machine has no IPv6 on its loopback")
+        port = free.getsockname()[1]
+    informer = SimpleNamespace(synced=asyncio.Event(), store={}, gap=0)
+    fleet = SimpleNamespace(workers=informer, leases=informer)
+    async with contextlib.AsyncExitStack() as stack:
+        await serve_health((None, port), fleet, SimpleNamespace(may_write=True), Metrics(), Vitals(), stack)
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        for host in ("127.0.0.1", "[::1]"):
+            async with session.get(f"http://{host}:{port}/healthz") as answer:
+                assert answer.status == 200
