@@ -31,12 +31,21 @@ class Made(NamedTuple):
     """What moved to make room."""
 
 
-def pass_on(fleet: Fleet, waiting: Ints, limit: Ints, most: int | None = None, moved: Ints | None = None) -> Made:
+def pass_on(
+    fleet: Fleet,
+    waiting: Ints,
+    limit: Ints,
+    most: int | None = None,
+    moved: Ints | None = None,
+    waited: Ints | None = None,
+) -> Made:
     """Place streams of `waiting` by passing others of equal weight on, at most so many; light ones first.
 
-    `moved` have left their owners already: they move on for nothing, and if they return that is a move less.
+    `moved` have left their owners already: they move on for nothing, and if they return that is a move less. `waited`
+    are `waiting` and those that found a place before: one of these waits again where another of its block returns.
     """
     p = fleet.problem
+    may_wait = waiting if waited is None else waited
     left: list[Ints] = []
     aside: list[Ints] = []
     ranks_here = p.stream_class[waiting] // p.blocks
@@ -45,7 +54,7 @@ def pass_on(fleet: Fleet, waiting: Ints, limit: Ints, most: int | None = None, m
         fresh = None if moved is None or p.bytes_bind else moved[p.stream_class[moved] // p.blocks == rank]
         with fleet.attempt() as attempt:
             made = _pass_on(fleet, mine, fresh, rank, limit, most)
-            if len(made.left) < len(mine) and np.isin(made.left, mine).all() and attempt.keep():
+            if len(made.left) < len(mine) and np.isin(made.left, may_wait).all() and attempt.keep():
                 mine = made.left
                 aside.append(made.aside)
                 most = None if most is None else most - len(made.aside)

@@ -88,3 +88,27 @@ def test_streams_that_make_room_count_as_needed():
         Move("v", None, "w0", Trigger.NewStream),
     ]
     assert done.owned_moves == done.lower_bound == 1
+
+
+def test_who_was_placed_waits_again_where_that_lets_one_more_in():
+    # w0 is over-full and keeps p, which is at home; q has w1. One place more is found when r returns to w0, p goes to
+    # w2 for it, and s has w1: r and q are alike, so that q waits where r did.
+    berlin = {"location": "berlin", "capabilities": frozenset({"vpn"})}
+    catalog = {
+        s.id: s
+        for s in (
+            stream("p", location="paris"),
+            stream("q", **berlin),
+            stream("r", **berlin),
+            stream("s", capabilities=frozenset({"vpn"})),
+        )
+    }
+    candidates = named(
+        worker("w0", 1, "vpn", location="paris"), worker("w1", 1, "vpn", location="berlin"), worker("w2", 1)
+    )
+    world = World(catalog, candidates, {"p": "w0", "q": "gone", "r": "w0"}, KEEP)
+    done = world.plan()
+    check(world, done)
+    assert done.target == {"p": "w2", "r": "w0", "s": "w1"}
+    assert [u.stream for u in done.unplaced] == ["q"]
+    assert done.owned_moves == done.lower_bound == 1
