@@ -33,7 +33,7 @@ GOAL_S = TAKEOVER_S + 1.0
 WORKERS = 4
 STREAMS = 32
 SOON_S = 180.0
-LOOK_EVERY_S = 0.25
+LOOK_EVERY_S = 1.0
 QUIET_S = 12.0
 """A stream gained in the ten seconds before its worker died would be a suspect after the third time."""
 SPREAD_S = 10.0
@@ -60,8 +60,11 @@ class Pool:
     def run(self, count: int) -> None:
         names = sorted(self.fleet.workers)
         for number in range(count):
-            self._await(self._is_even, "every worker has its share")
-            time.sleep(QUIET_S + self.dice.uniform(0.0, SPREAD_S))
+            even = False
+            while not even:  # a machine that is too busy may have stopped a worker meanwhile
+                self._await(self._is_even, "every worker has its share")
+                time.sleep(QUIET_S + self.dice.uniform(0.0, SPREAD_S))
+                even = self._is_even()
             self._kill(names[number % len(names)])
 
     def _kill(self, name: str) -> None:
