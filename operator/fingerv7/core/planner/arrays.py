@@ -46,3 +46,10 @@ def ranks(groups: Codes) -> Ints:
     starts = np.flatnonzero(np.concatenate(([True], groups[1:] != groups[:-1])))
     lengths = np.diff(np.append(starts, len(groups)))
     return np.arange(len(groups)) - np.repeat(starts, lengths)
+
+
+def first_of(groups: Codes, wanted: Ints) -> Ints:
+    """Positions of the first items of each group 0, 1, …, so many as are `wanted` of it."""
+    among = np.flatnonzero(wanted[groups] > 0)
+    order = among[np.argsort(groups[among], kind="stable")]
+    return order[ranks(groups[order]) < wanted[groups[order]]]

@@ -28,7 +28,7 @@ def fewest_to_place(problem: Problem, placed: Bools) -> int:
     if len(p.weights) > 1 or p.bytes_bind:
         return 0
     mine = np.maximum(p.owner, 0)
-    kept = (p.owner >= 0) & p.may_keep[p.block, p.kind[mine]]
+    kept = placed & (p.owner >= 0) & p.may_keep[p.block, p.kind[mine]]
     room = p.capacity // int(p.weights[0])
     held = counts(p.owner[kept], len(p.names))
     over = np.flatnonzero(held > room)
@@ -47,9 +47,8 @@ def fewest_to_place(problem: Problem, placed: Bools) -> int:
     moving = counts(p.block[placed], p.blocks) - (stock - away).sum(axis=1)
     for b in np.flatnonzero(moving > 0).tolist():
         passing.admit(b, int(moving[b]))
-    nowhere = int((kept & (held > room)[mine] & ~placed).sum())
-    evicted = int(((p.owner >= 0) & p.keeps[mine] & ~kept & placed).sum())
-    return int(passing.gone.sum()) - nowhere + evicted
+    evicted = int((placed & (p.owner >= 0) & p.keeps[mine] & ~kept).sum())
+    return int(passing.gone.sum()) + evicted
 
 
 def fewest_to_balance(problem: Problem, owner: Codes, used: Ints, reached: Ints, fair: Fair, coming: int = 0) -> int:

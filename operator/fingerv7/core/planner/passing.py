@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from fingerv7.core.planner.arrays import Bools, Floats, Ints
+from fingerv7.core.planner.arrays import Bools, Floats, Ints, counts, first_of
 
 _TINY = 1e-9
 
@@ -47,19 +47,41 @@ class Passing:
         """(B, P)"""
         return self._came[:-1]
 
-    def admit(self, block: int, count: int, most: int | None = None) -> None:
-        """Place up to `count` streams of the block, for at most so many moves."""
-        while count > 0:
+    def admit(self, block: int, count: int, most: int | None = None) -> int:
+        """Place up to `count` streams of the block, for at most so many moves; answer how many."""
+        left = count
+        while left > 0:
             path = self._cheapest(block)
             if path is None:
-                return
-            step, moves = min(count, self._capacity(path)), len(path) - 2
+                break
+            step, moves = min(left, self._capacity(path)), len(path) - 2
             if most is not None and moves:
                 step = min(step, max(0, most - int(self.gone.sum())) // moves)
                 if step <= 0:
-                    return
+                    break
             self._go(path, step)
-            count -= step
+            left -= step
+        return count - left
+
+    def admit_those(self, block: int, homes: Ints, most: int | None = None) -> Bools:
+        """As `admit`, for streams that have left these places, or none (-1); answer which are placed: those who
+        return, and then the first. Nobody returns to the places of the others any more.
+        """
+        owned = np.flatnonzero(homes >= 0)
+        places = self._stock.shape[1]
+        away = counts(homes[owned], places)
+        self._leave(block, away)
+        before = self._gone[block].copy()
+        number = self.admit(block, len(homes), most)
+        placed = np.zeros(len(homes), bool)
+        placed[owned[first_of(homes[owned], before - self._gone[block])]] = True
+        placed[np.flatnonzero(~placed)[: number - int(placed.sum())]] = True
+        self._leave(block, -counts(homes[owned[~placed[owned]]], places))
+        return placed
+
+    def _leave(self, block: int, away: Ints) -> None:
+        self._stock[block] += away
+        self._gone[block] += away
 
     def cancel(self) -> None:
         """Undo what was moved for nothing, until no way round saves a move (M. Klein, 1967). Paths are the cheapest

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fingerv7.core.planner.arrays import Codes, Ints, code_type, counts, joined, none, ranks, sums
+from fingerv7.core.planner.arrays import Codes, Ints, code_type, counts, first_of, joined, none, ranks, sums
 from fingerv7.core.planner.fleet import Fleet
 from fingerv7.core.planner.flow import scarce_first
 from fingerv7.core.planner.passing import Passing
@@ -31,21 +31,12 @@ class Made(NamedTuple):
     """What moved to make room."""
 
 
-def pass_on(
-    fleet: Fleet,
-    waiting: Ints,
-    limit: Ints,
-    most: int | None = None,
-    moved: Ints | None = None,
-    waited: Ints | None = None,
-) -> Made:
+def pass_on(fleet: Fleet, waiting: Ints, limit: Ints, most: int | None = None, moved: Ints | None = None) -> Made:
     """Place streams of `waiting` by passing others of equal weight on, at most so many; light ones first.
 
-    `moved` have left their owners already: they move on for nothing, and if they return that is a move less. `waited`
-    are `waiting` and those that found a place before: one of these waits again where another of its block returns.
+    `moved` have left their owners already: they move on for nothing, and if they return that is a move less.
     """
     p = fleet.problem
-    may_wait = waiting if waited is None else waited
     left: list[Ints] = []
     aside: list[Ints] = []
     ranks_here = p.stream_class[waiting] // p.blocks
@@ -54,7 +45,7 @@ def pass_on(
         fresh = None if moved is None or p.bytes_bind else moved[p.stream_class[moved] // p.blocks == rank]
         with fleet.attempt() as attempt:
             made = _pass_on(fleet, mine, fresh, rank, limit, most)
-            if len(made.left) < len(mine) and np.isin(made.left, may_wait).all() and attempt.keep():
+            if len(made.left) < len(mine) and np.isin(made.left, mine).all() and attempt.keep():
                 mine = made.left
                 aside.append(made.aside)
                 most = None if most is None else most - len(made.aside)
@@ -74,29 +65,38 @@ def _pass_on(fleet: Fleet, waiting: Ints, moved: Ints | None, rank: int, limit: 
     residents = residents[~np.isin(residents, fresh)]
     cells, fresh_cells = places.cells(residents, fleet.owner), places.cells(fresh, fleet.owner)
     settled, came = places.tally(cells), places.tally(fresh_cells)
-    away = places.tally(places.cells(places.away, p.owner))
+    # Who waits returns when it is admitted, and not in the place of another of its block, which would wait then.
+    returning = np.isin(waiting, places.away)
+    homes = np.where(returning, places.of_worker[np.maximum(p.owner[waiting], 0)], -1)
+    left_before = places.away[np.isin(places.away, waiting, invert=True)]
+    away = places.tally(places.cells(left_before, p.owner))
     largest = int(p.sizes[waiting].max(initial=0)) if p.bytes_bind else 0
     free = sums(places.of_worker, fleet.rooms(limit, weight, largest), places.number).astype(np.int64)
     passing = Passing(fleet.may_take[:, places.kind], settled + away, free, away, came)
-    if len(places.away):
+    if len(left_before):
         passing.cancel()
-    asked = counts(fleet.block_of(waiting), p.blocks)
+    blocks = fleet.block_of(waiting)
+    admitted = np.zeros(len(waiting), bool)
     capacity = sums(p.kind, p.capacity, p.kinds)
-    for b in scarce_first(fleet.may_take, capacity, np.flatnonzero(asked).tolist()):
-        passing.admit(b, int(asked[b]), most)
+    for b in scarce_first(fleet.may_take, capacity, np.unique(blocks).tolist()):
+        mine = np.flatnonzero(blocks == b)
+        admitted[mine] = passing.admit_those(b, homes[mine], most)
 
-    gone = residents[_first_of(cells, np.maximum(passing.gone - away, 0).ravel())]
-    on = fresh[_first_of(fresh_cells, np.maximum(came - passing.came, 0).ravel())]
+    may_return = np.concatenate((waiting[admitted & returning], left_before))
+    away = places.tally(places.cells(may_return, p.owner))
+    gone = residents[first_of(cells, np.maximum(passing.gone - away, 0).ravel())]
+    on = fresh[first_of(fresh_cells, np.maximum(came - passing.came, 0).ravel())]
     comes = np.maximum(passing.came - came, 0)
-    back = places.away[_first_of(places.cells(places.away, p.owner), np.maximum(away - passing.gone, 0).ravel())]
+    back = may_return[first_of(places.cells(may_return, p.owner), np.maximum(away - passing.gone, 0).ravel())]
     # Who returns from where it had come to leaves that place to another of its block.
     leaves = np.setdiff1d(back[fleet.owner[back] >= 0], on)
     comes += places.tally(places.cells(leaves, fleet.owner))
     fleet.take(np.concatenate((gone, on, leaves)))
     fleet.put(back, p.owner[back])
-    moving = np.concatenate((gone, on, waiting))
+    moving = np.concatenate((gone, on, waiting[admitted]))
     moving = moving[~np.isin(moving, back)]
-    return Made(_settle(fleet, moving, comes, places, weight, limit), gone)
+    left = _settle(fleet, moving, comes, places, weight, limit)
+    return Made(np.concatenate((waiting[~admitted], left)), gone)
 
 
 def _settle(fleet: Fleet, moving: Ints, comes: Ints, places: _Places, weight: int, limit: Ints) -> Ints:
@@ -155,13 +155,6 @@ class _Places(NamedTuple):
 
     def tally(self, cells: Ints) -> Ints:
         return counts(cells, self.blocks * self.number).reshape(self.blocks, self.number)
-
-
-def _first_of(cells: Ints, counts: Ints) -> Ints:
-    """Places of the first so many items of each cell."""
-    wanted = np.flatnonzero(counts[cells] > 0)
-    order = wanted[np.argsort(cells[wanted], kind="stable")]
-    return order[ranks(cells[order]) < counts[cells[order]]]
 
 
 def squeeze(fleet: Fleet, waiting: Ints, limit: Ints) -> Ints:

@@ -146,7 +146,7 @@ class _Round:
                 waiting = squeeze(fleet, waiting, p.capacity)
             if len(waiting):
                 moved = np.flatnonzero((self._codes >= 0) & (fleet.owner >= 0))
-                made = pass_on(fleet, waiting, p.capacity, moved=moved, waited=order)
+                made = pass_on(fleet, waiting, p.capacity, moved=moved)
                 self._mark_aside(made.aside)
                 waiting = made.left
             if len(waiting) and len(p.weights) > 1:

@@ -90,9 +90,31 @@ def test_streams_that_make_room_count_as_needed():
     assert done.owned_moves == done.lower_bound == 1
 
 
-def test_who_was_placed_waits_again_where_that_lets_one_more_in():
-    # w0 is over-full and keeps p, which is at home; q has w1. One place more is found when r returns to w0, p goes to
-    # w2 for it, and s has w1: r and q are alike, so that q waits where r did.
+def test_who_waits_returns_to_an_over_full_worker_only_when_it_is_placed_itself():
+    # `h` can have w0 only, from which `a` can go to w1 when `p` leaves that. `b` and `c` have just left w1, and are
+    # like `a`: if one of them returned there, `a` would be left without a place.
+    vpn, paris = frozenset({"vpn"}), {"location": "paris"}
+    catalog = {
+        s.id: s
+        for s in (
+            stream("a", capabilities=vpn),
+            stream("b", capabilities=vpn),
+            stream("c", capabilities=vpn),
+            stream("h", capabilities=frozenset({"hls"})),
+            stream("p", **paris),
+        )
+    }
+    candidates = named(worker("w0", 1, "vpn", "hls"), worker("w1", 1, "vpn", **paris), worker("w2", 1))
+    world = World(catalog, candidates, {"a": "w0", "b": "w1", "c": "w1", "p": "w1"}, KEEP)
+    done = world.plan()
+    check(world, done)
+    assert done.target == {"a": "w1", "h": "w0", "p": "w2"}
+    assert done.owned_moves == done.lower_bound == 2
+
+
+def test_nobody_who_was_just_placed_gives_way_to_one_that_returns():
+    # `r` has left w0, where `p` is at home, and `q` was given w1, to which it is like. `s` gets a place when `p` moves
+    # to w2, whoever of them has which.
     berlin = {"location": "berlin", "capabilities": frozenset({"vpn"})}
     catalog = {
         s.id: s
@@ -109,6 +131,14 @@ def test_who_was_placed_waits_again_where_that_lets_one_more_in():
     world = World(catalog, candidates, {"p": "w0", "q": "gone", "r": "w0"}, KEEP)
     done = world.plan()
     check(world, done)
-    assert done.target == {"p": "w2", "r": "w0", "s": "w1"}
-    assert [u.stream for u in done.unplaced] == ["q"]
+    assert done.target.keys() == {"p", "q", "s"}
     assert done.owned_moves == done.lower_bound == 1
+
+
+def test_of_those_that_ask_who_can_return_is_placed_and_the_places_of_the_others_are_closed():
+    # Both places are full: place 0 of block 1, which can have place 2 too, place 1 of block 2, which cannot.
+    may_take = np.array([[1, 1, 0], [1, 0, 1], [0, 1, 0]], bool)
+    passing = Passing(may_take, np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0]]), np.array([0, 0, 1]))
+    assert passing.admit_those(0, np.array([-1, 1, 0])).tolist() == [False, False, True]
+    assert passing.gone.tolist() == [[0, 0, 0], [1, 0, 0], [0, 0, 0]]
+    assert passing.came.tolist() == [[0, 0, 0], [0, 0, 1], [0, 0, 0]]
