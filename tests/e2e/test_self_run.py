@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -39,8 +40,8 @@ def fleet(around: Surroundings) -> Iterator[SelfRunFleet]:
 
 
 def test_all_streams_are_shared_among_workers_that_registered_themselves(fleet: SelfRunFleet) -> None:
-    shares = list(fleet.running().values())
-    assert {name: shares.count(name) for name in worker_names(3)} == dict.fromkeys(worker_names(3), 20)
+    even = dict.fromkeys(worker_names(3), 20)
+    fleet.wait_for(lambda: Counter(fleet.running().values()) == even, "each has its share")
     fleet.judge(allowed_gap_s=UNPLANNED_S)
 
 
@@ -68,7 +69,7 @@ def test_a_deleted_pod_hands_over_before_it_stops(fleet: SelfRunFleet) -> None:
 
 def test_a_pod_that_is_killed_without_a_goodbye_is_taken_over_within_the_promise(fleet: SelfRunFleet) -> None:
     since = fleet.now()
-    assert "fingerv7-2" in fleet.running().values()
+    fleet.wait_for(lambda: "fingerv7-2" in fleet.running().values(), "it processes streams")
     fleet.kubectl("delete", "pod", "fingerv7-2", "--force", "--grace-period=0")
     # The object is gone before its processes are. How long it takes depends on who dies first: a sidecar that outlives its
     # worker can still prove that nothing runs any more.
