@@ -162,8 +162,10 @@ def test_a_full_config_folder_is_named_and_the_last_good_assignment_runs_on(syst
 
         fleet.table.delete([row.id for row in added])
         worker.stop_gracefully()
-        fleet.api.delete(fingerv7(fleet.namespace, "fingerworkers", name))
+        path = fingerv7(fleet.namespace, "fingerworkers", name)
+        fleet.api.delete(path)
         fleet.wait_all_running(20)
+        fleet.wait_for(lambda: fleet.api.find(path) is None, 30, "it is gone before the next test looks")
         del fleet.workers[name]
 
 
