@@ -42,6 +42,7 @@ def port() -> Iterator[int]:
     reserved.release()
 
 
+@pytest.mark.long
 def test_a_fleet_from_its_first_pod_to_its_end(start_crew: StartCrew, port: int) -> None:
     operator = {**OPERATOR, "FINGERV7_LISTEN": f"127.0.0.1:{port}"}
     crew = start_crew(replicas=2, operator=operator, rows=20, rollout={"progressTimeout": "5s"})

@@ -125,6 +125,7 @@ def test_a_secret_that_a_volume_needs_and_no_container_tells_of(start_crew: Star
     crew.wait(lambda: crew.events("SecretMissing"), "an Event tells it")
 
 
+@pytest.mark.long
 def test_a_config_map_or_a_key_of_one_that_a_volume_needs(start_crew: StartCrew) -> None:
     sources = [{"secret": {"name": "not-needed", "optional": True}}, {"configMap": {"name": "$(FINGERWORKER_NAME)"}}]
     chosen = {"name": "shared", "items": [{"key": "rates", "path": "rates"}]}

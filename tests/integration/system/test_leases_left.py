@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from devenv.fleet_api import fingerv7
+from devenv.fleet_api import Object, fingerv7
 from devenv.fleet_objects import FAST
+from fingerv7.contract import REGISTER
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 GONE_S = 30
 """T, and a busy machine."""
@@ -19,6 +20,8 @@ def test_of_workers_that_made_their_lease_themselves(start_system):
     for name in names:
         fleet.start_worker(name, 80, declare=False)
     fleet.wait_for(lambda: len(fleet.finger_workers()) == 1 + len(names), 30, "both have registered")
+    # Until its next renewal a Lease still asks for a FingerWorker, and would be given another one.
+    fleet.wait_for(lambda: not any(_asks(fleet.lease(name)) for name in names), 30, "both know it")
     fleet.workers[killed].kill()
     fleet.workers[stopped].stop_gracefully()
     paths = {name: fingerv7(fleet.namespace, "fingerworkers", name) for name in names}
@@ -28,3 +31,7 @@ def test_of_workers_that_made_their_lease_themselves(start_system):
         fleet.wait_for(lambda path=path: fleet.api.find(path) is None, GONE_S, f"{name} is gone")
         fleet.wait_for(lambda name=name: fleet.lease(name) is None, GONE_S, "and its Lease")
     assert fleet.lease("fingerv7-000")
+
+
+def _asks(lease: Object | None) -> bool:
+    return lease is None or REGISTER in lease["metadata"].get("annotations", {})
