@@ -114,7 +114,7 @@ def start(bench: Bench) -> None:
             began, began_at = time.time(), fleet.now()
             operator = fleet.start_operator()
             count = _await_complete(fleet)
-            grants = [line for line in _log(operator) if line["message"] == "grant"]
+            grants = [line for line in operator.lines() if line["message"] == "grant"]
             assigned.append(max(_epoch_s(line) for line in grants) - began)
             # The journal's clock is the database's, which runs on this machine.
             (row,) = StreamsTable(fleet.journal_dsn).query("SELECT max(started_at) AS last FROM journal.spans")
@@ -221,7 +221,7 @@ def crash(bench: Bench) -> None:
             _await_complete(fleet)
             converged.append(time.monotonic() - began)
             waited.append(
-                [_epoch_s(line) for line in _log(operator) if line["message"] == "in office"][-1] - began_at
+                [_epoch_s(line) for line in operator.lines() if line["message"] == "in office"][-1] - began_at
             )
             gaps += _gaps(fleet, since)
             fleet.patch_worker(name, {"drain": False})
@@ -240,7 +240,7 @@ def succeed(bench: Bench) -> None:
         for how in (signal.SIGTERM, signal.SIGKILL):
             in_office, served = [], []
             for _ in range(bench.times(10, 2)):
-                fleet.wait_for(lambda o=standby: _said(o, "standing by"), SOON_S, "the other one stands by")
+                fleet.wait_for(lambda o=standby: o.said("standing by"), SOON_S, "the other one stands by")
                 time.sleep(SETTLE_S)
                 row = next(rows)
                 configs = {path: path.stat().st_mtime_ns for path in _configs(fleet)}
@@ -249,17 +249,16 @@ def succeed(bench: Bench) -> None:
                 fleet.table.insert([row])
                 _await_in_config(row.id, configs)
                 served.append(time.monotonic() - began)
-                in_office.append(_epoch_s(_said(standby, "in office")[0]) - began_at)
+                in_office.append(_epoch_s(standby.said("in office")[0]) - began_at)
                 leader.process.wait(SOON_S)
                 leader, standby = standby, leader
                 standby.start()
             what = (
                 f"{how.name} to the leader beside a standby, {ROWS} streams on {len(CAPACITIES)} workers (Lease 15 s)"
             )
-            bench.report(f"succession-{how.name.lower()}", f"{what}: until the other one is in office", in_office)
-            bench.report(
-                f"succession-{how.name.lower()}-to-config", f"{what}: until a new row is in a config", served
-            )
+            figure = f"succession-{how.name.lower()}"
+            bench.report(figure, f"{what}: until the other one is in office", in_office)
+            bench.report(f"{figure}-to-config", f"{what}: until a new row is in a config", served)
 
 
 MEASUREMENTS: Mapping[str, Callable[[Bench], None]] = {
@@ -351,18 +350,6 @@ def _await_in_config(stream: str, versions: dict[Path, int]) -> None:
                     return
         time.sleep(0.002)
     raise AssertionError(f"{stream} was in no config within {SOON_S:.0f} s")
-
-
-def _log(operator: OperatorProcess) -> list[dict[str, Any]]:
-    text = operator.process.log.read_text(encoding="utf-8", errors="replace")
-    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
-
-
-def _said(operator: OperatorProcess, words: str) -> list[dict[str, Any]]:
-    """Lines with these words that its present process has written."""
-    lines = _log(operator)
-    begun = [number for number, line in enumerate(lines) if line["message"] == "standing for election"]
-    return [line for line in lines[begun[-1] :] if words in line["message"]] if begun else []
 
 
 def _epoch_s(line: Mapping[str, Any]) -> float:

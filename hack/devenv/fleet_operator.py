@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from devenv.fleet_process import Process, python_environment
 
@@ -31,8 +33,10 @@ class OperatorProcess:
             python_environment(**variables),
             folder / f"{name}.log",
         )
+        self._begun = 0
 
     def start(self) -> None:
+        self._begun = self.process.log.stat().st_size if self.process.log.exists() else 0
         self.process.start()
 
     def kill(self) -> None:
@@ -52,5 +56,17 @@ class OperatorProcess:
     def alive(self) -> bool:
         return self.process.alive
 
+    def lines(self) -> list[dict[str, Any]]:
+        """What all processes that ran under this name have logged."""
+        return _parsed(self.process.log.read_bytes())
+
+    def said(self, words: str) -> list[dict[str, Any]]:
+        """The lines of its last process with these words in the message."""
+        return [line for line in _parsed(self.process.log.read_bytes()[self._begun :]) if words in line["message"]]
+
     def describe(self) -> str:
         return self.process.describe()
+
+
+def _parsed(log: bytes) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in log.decode(errors="replace").splitlines() if line.startswith("{")]

@@ -7,7 +7,6 @@ import urllib.request
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from devenv.fleet import Fleet, OperatorProcess, assignment
 from devenv.fleet_api import Object, core, leases
@@ -115,23 +114,15 @@ def worker_name(number: int) -> str:
 # --- operators --------------------------------------------------------------------------------------------
 
 
-def log(operator: OperatorProcess) -> list[dict[str, Any]]:
-    """The lines of all processes that ran under this name."""
-    text = operator.process.log.read_text(encoding="utf-8", errors="replace")
-    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
-
-
 def identity(operator: OperatorProcess) -> str:
     """Of the last process that stood for election under this name."""
-    stands = [line["identity"] for line in log(operator) if line["message"] == "standing for election"]
+    stands = [line["identity"] for line in operator.lines() if line["message"] == "standing for election"]
     return str(stands[-1]) if stands else ""
 
 
 def says(operator: OperatorProcess, words: str) -> bool:
     """Whether its present process has said this."""
-    lines = log(operator)
-    stands = [number for number, line in enumerate(lines) if line["message"] == "standing for election"]
-    return bool(stands) and any(words in line["message"] for line in lines[stands[-1] :])
+    return bool(operator.said(words))
 
 
 def leads(fleet: Fleet, operator: OperatorProcess) -> bool:

@@ -28,7 +28,6 @@ from .seen import (
     is_ready,
     judge,
     leads,
-    log,
     revoking,
     serves_new_row,
     start_standby,
@@ -197,7 +196,7 @@ def test_a_leader_frozen_in_the_middle_of_publishing_writes_nothing_when_it_thaw
         fleet.wait_for(lambda: leads(fleet, standby), SOON_S, "the standby is in office")
         fleet.wait_for(lambda: holds(fleet, drained) == 0, SOON_S, "the standby has finished the hand-over")
         fleet.wait_all_running(SOON_S)
-        before, spoken = fleet.assigned(), len(log(leader))
+        before, spoken = fleet.assigned(), len(leader.lines())
         leader.resume()
     finally:
         thawed.set()
@@ -205,7 +204,7 @@ def test_a_leader_frozen_in_the_middle_of_publishing_writes_nothing_when_it_thaw
     fleet.wait_for(lambda: late[0].status, SOON_S, "its late write has arrived")
     assert late[0].status == 409
     assert leader.process.exit_code != 0
-    assert [line["message"] for line in log(leader)[spoken:] if "stream" in line] == []
+    assert [line["message"] for line in leader.lines()[spoken:] if "stream" in line] == []
     assert fleet.assigned() == before
     judge(fleet, "leader paused beyond its lease amid publishing", since=since, allowed_gap_s=CRASH_GAP_S)
     proxy.judge = lambda _: None

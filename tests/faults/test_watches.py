@@ -25,7 +25,6 @@ from .seen import (
     gaps,
     holds,
     judge,
-    log,
     serves_new_row,
     started,
     worker_name,
@@ -57,7 +56,7 @@ def test_a_watch_that_stalls_silently_kills_nobody_and_hides_no_death(watched: t
     fleet.wait_for(lambda: time.monotonic() > stalled_at + 2 * TAKEOVER_S, SOON_S, "2 T are over")
     assert fleet.assigned() == before
     assert gaps(fleet, since) == [], "a stream was stopped"
-    warnings = [line for line in log(fleet.operators["operator-a"]) if "lags behind" in line["message"]]
+    warnings = [line for line in fleet.operators["operator-a"].lines() if "lags behind" in line["message"]]
     assert warnings, "it has noticed"
     judge(fleet, "Lease watch stalled for 2 T, everybody lives", since=since, allowed_gap_s=0.0)
 
@@ -85,14 +84,14 @@ def test_watches_that_lost_their_place_by_a_compaction_list_again(
         started(fleet, 3)
         operator = fleet.operators["operator-a"]
         await_ready(fleet, *fleet.workers)
-        before, since, spoken = fleet.assigned(), fleet.now(), len(log(operator))
+        before, since, spoken = fleet.assigned(), fleet.now(), len(operator.lines())
         for number in range(20):
             fleet.api.create(core(fleet.namespace, "configmaps"), {"metadata": {"name": f"revision-{number}"}})
         cluster.stop_apiserver()
         _compact(Path(cluster.kubeconfig).parent / "etcd-client.sock:0")
         cluster.start_apiserver()
         fleet.wait_for(
-            lambda: any("too old resource version" in str(line) for line in log(operator)[spoken:]),
+            lambda: any("too old resource version" in str(line) for line in operator.lines()[spoken:]),
             2 * SOON_S,
             "a watch was answered 410",
         )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.faults.seen import holds, identity, leads, log, revoking, serves_new_row, start_standby
+from tests.faults.seen import holds, identity, leads, revoking, serves_new_row, start_standby
 
 from devenv.cluster import Cluster
 from devenv.fleet import Fleet, OperatorProcess, assignment
@@ -125,12 +125,12 @@ def test_a_leader_that_was_frozen_beyond_its_lease_ends_without_a_word(fleet: Fl
     try:
         fleet.wait_for(lambda: leads(fleet, standby), SOON_S, "the standby is in office")
         serves_new_row(fleet, 8004)
-        written, epoch, spoken = _written(fleet), _leader_epoch(fleet), len(log(leader))
+        written, epoch, spoken = _written(fleet), _leader_epoch(fleet), len(leader.lines())
     finally:
         leader.resume()
     fleet.wait_for(lambda: not leader.alive, SOON_S, "the old leader has ended")
     assert leader.process.exit_code != 0
-    assert [line["message"] for line in log(leader)[spoken:] if "stream" in line] == []
+    assert [line["message"] for line in leader.lines()[spoken:] if "stream" in line] == []
     assert _written(fleet) == written
     assert _leader_epoch(fleet) == epoch
     prove(fleet, since=since, allowed_gap_s=PLANNED_GAP_S)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.faults.api_proxy import ApiProxy, Request
-from tests.faults.seen import log, says, start_standby
+from tests.faults.seen import says, start_standby
 
 from devenv.cluster import Cluster
 from devenv.fleet import FAST, Fleet, assignment
@@ -110,7 +110,7 @@ def test_a_standby_forgets_and_learns_pools_like_the_leader(
         fleet.patch_pool({"paused": True})
         leader.kill()
         fleet.wait_for(lambda: says(standby, "in office"), SOON_S, "operator-b is in office")
-        epoch = int(next(line["leader_epoch"] for line in log(standby) if line["message"] == "in office"))
+        epoch = int(next(line["leader_epoch"] for line in standby.lines() if line["message"] == "in office"))
         for name in (fleet.pool, "late"):
             path = f"{pools}/{name}"
             fleet.wait_for(
