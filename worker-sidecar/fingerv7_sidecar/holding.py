@@ -86,7 +86,7 @@ class Holding:
         self._continuous = continuous
         """We hold it, or did less than D ago: nobody else can have waited for T since, so nobody else runs."""
         self._vanished = False
-        """It did, and is not acquired again yet."""
+        """Whether the Lease vanished under us and is not acquired again yet."""
         self._doubtful = False
         """What is about to be acquired does not tell whether another pod held it less than T ago."""
         self._rival: tuple[tuple[str, str, int], float] | None = None

@@ -313,8 +313,9 @@ class CrewLoop:
         recipe = self._recipe
         if recipe is None or recipe is self._tried_out or crew.deleting:
             return False
-        own = (m for m in crew.members if m.pod and m.pod.owner == m.worker.uid)
-        member = next((m for m in own if m.pod and m.pod.revision != recipe.revision), None)
+        pods = ((m, m.pod) for m in crew.members if m.pod)
+        outdated = (m for m, pod in pods if pod.owner == m.worker.uid and pod.revision != recipe.revision)
+        member = next(outdated, None)
         if member is None:
             return False  # creating one will show it, and costs nobody a pod
         problem = await self._writer.try_out(member, recipe)

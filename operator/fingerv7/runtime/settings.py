@@ -27,8 +27,9 @@ class Settings:
     kubeconfig: Path | None = None
     context: str | None = None
     listen: tuple[str | None, int] | None = (None, 8080)
-    """Host (None: every address of both families, since probes and scrapes come from other hosts) and port."""
-    """Where /healthz and /metrics are served; None for nowhere."""
+    """Where /healthz and /metrics are served, host and port; None for nowhere. Without a host it is every address of
+    both families, since probes and scrapes come from other hosts.
+    """
     sidecar_image: str = ""
     """For managed workers of pools that name none themselves."""
     log_level: int = logging.INFO

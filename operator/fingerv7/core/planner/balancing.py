@@ -124,9 +124,8 @@ class _Work:
             # Who is passed on to a giver weighs no more than what left it, and may be larger in bytes.
             nowhere = fleet.owner[movers] < 0
             fleet.put(movers[nowhere], homes[nowhere])
-            attempt.keep()
-        if not attempt.kept:
-            return False
+            if not attempt.keep():
+                return False
         self.left -= aside
         return len(self._charge(movers, homes)) > 0
 

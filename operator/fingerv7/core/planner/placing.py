@@ -51,9 +51,8 @@ def bring_home(fleet: Fleet, streams: Ints) -> Ints:
             back = np.isin(streams, place(fleet, streams, limit))
             fleet.may_take = may_take
             fleet.put(streams[back], homes[back])
-            attempt.keep()
-        if attempt.kept:
-            break
+            if attempt.keep():
+                break
         streams, homes = streams[~back], homes[~back]
     return before
 
