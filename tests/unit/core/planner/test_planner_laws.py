@@ -23,10 +23,11 @@ from fingerv7.core.planner import (
 
 from .worlds import (
     World,
-    any_stream,
-    any_worker,
     check,
     counts,
+    draw_policy,
+    draw_stream,
+    draw_worker,
     fleet,
     is_open,
     law,
@@ -283,15 +284,19 @@ def test_perfect_balance_under_capabilities_is_as_even_as_a_plan_from_nothing(wo
         assert done.imbalance_after_percent <= fresh.imbalance_after_percent + 100 / smallest
 
 
+up_to_six = st.integers(1, 6)
+event = st.sampled_from(("join", "leave", "change", "add", "remove", "policy"))
+anybody = st.sampled_from([f"w{i}" for i in range(8)])
+
+
 @st.composite
 def stories(draw):
     """A world, and what happens to it: each event is a change of streams and candidates."""
     world = draw(worlds())
     events = []
-    for n in range(draw(st.integers(1, 6))):
-        kind = draw(st.sampled_from(["join", "leave", "change", "add", "remove", "policy"]))
-        name = f"w{draw(st.integers(0, 7))}"
-        events.append((kind, name, draw(any_worker(name)), draw(any_stream(f"n{n}")), draw(policies())))
+    for n in range(draw(up_to_six)):
+        kind, name = draw(event), draw(anybody)
+        events.append((kind, name, draw_worker(draw, name), draw_stream(draw, f"n{n}"), draw_policy(draw)))
     return world, events
 
 

@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from itertools import combinations, product
 from typing import Any
 
 import numpy as np
@@ -94,66 +95,89 @@ def counts(done: Plan) -> dict[str, int]:
     return dict(Counter(done.target.values()))
 
 
-capability_sets = st.frozensets(st.sampled_from(["vpn", "hls", "aac"]), max_size=2)
-locations = st.sampled_from(["", "berlin", "paris"])
+# Strategies are made once, and a stream is one draw: making them anew for every value took most of a law's time.
+SOME_CAPABILITIES = tuple(
+    frozenset(some) for count in range(3) for some in combinations(("vpn", "hls", "aac"), count)
+)
+LOCATIONS = ("", "berlin", "paris")
+STREAMS = tuple(f"s{i:04d}" for i in range(30))
+WORKERS = tuple(f"w{i}" for i in range(6))
+
+one_in_two, three_in_four = st.booleans(), st.sampled_from((True, True, True, False))
+some_capabilities, location = st.sampled_from(SOME_CAPABILITIES), st.sampled_from(LOCATIONS)
+capacity, large_capacity = st.integers(0, 12), st.integers(1, 12)
+max_bytes, reserved_bytes = st.sampled_from((1_000_000, 1000, 500)), st.sampled_from((0, 0, 100))
+reserved_weight = st.sampled_from((0, 0, 0, 2))
+score = st.sampled_from((100, 100, 10, 50, 150, 900))
+threshold, difference = st.sampled_from((0, 5, 15)), st.sampled_from((0, 1, 3))
+moves, target_load = st.sampled_from((5, 30, 100)), st.sampled_from((100, 100, 80, 50))
+number_of_workers, number_of_streams = st.integers(0, len(WORKERS)), st.integers(0, len(STREAMS))
+
+some_stream = st.sampled_from(STREAMS[:6])
+some_worker = st.sampled_from(WORKERS[:4])
+pins = st.dictionaries(some_stream, some_worker, max_size=2)
+excluded_streams = st.frozensets(some_stream, max_size=1)
+excluded_workers = st.frozensets(some_worker, max_size=1)
+excluded_pairs = st.frozensets(st.tuples(some_stream, some_worker), max_size=3)
+
+unit_traits = st.sampled_from(
+    [{"capabilities": also, "location": at} for also, at in product(SOME_CAPABILITIES, LOCATIONS)]
+)
+traits = st.sampled_from(
+    [
+        {"weight": weight, "size": size, "capabilities": also, "location": at}
+        for weight, size, also, at in product((1, 1, 1, 2, 3, 7), (0, 100, 150, 400), SOME_CAPABILITIES, LOCATIONS)
+    ]
+)
+# Who holds a stream, by how many workers there are.
+owners = [st.sampled_from((*WORKERS[:count], *WORKERS[:count], None, "gone")) for count in range(len(WORKERS) + 1)]
 
 
-@st.composite
-def policies(draw: st.DrawFn, strategies: Sequence[Strategy] = tuple(Strategy)) -> Policy:
+def draw_policy(draw: st.DrawFn, strategies: Sequence[Strategy] = tuple(Strategy)) -> Policy:
     return Policy(
-        imbalance_threshold_percent=draw(st.sampled_from([0, 5, 15])),
-        max_stream_difference=draw(st.sampled_from([0, 1, 3])),
-        max_moves_per_round_percent=draw(st.sampled_from([5, 30, 100])),
-        may_balance=draw(st.booleans()),
+        imbalance_threshold_percent=draw(threshold),
+        max_stream_difference=draw(difference),
+        max_moves_per_round_percent=draw(moves),
+        may_balance=draw(one_in_two),
         strategy=draw(st.sampled_from(strategies)),
-        target_load_percent=draw(st.sampled_from([100, 100, 80, 50])),
+        target_load_percent=draw(target_load),
     )
 
 
-@st.composite
-def ruled(draw: st.DrawFn, policy: Policy) -> Policy:
-    """The policy with pins, exclusions and streams to rotate, of the streams and workers that worlds are made of."""
-    few = [f"s{i:04d}" for i in range(6)]
-    somebody = st.sampled_from([f"w{i}" for i in range(4)])
-    return replace(
-        policy,
-        pins=draw(st.dictionaries(st.sampled_from(few), somebody, max_size=2)),
-        excluded_streams=draw(st.frozensets(st.sampled_from(few), max_size=1)),
-        excluded_workers=draw(st.frozensets(somebody, max_size=1)),
-        excluded_pairs=draw(st.frozensets(st.tuples(st.sampled_from(few), somebody), max_size=3)),
-    )
+def draw_stream(draw: st.DrawFn, stream_id: str, *, plain: bool = False, unit: bool = False) -> Stream:
+    return stream(stream_id) if plain else stream(stream_id, **draw(unit_traits if unit else traits))
 
 
-@st.composite
-def any_stream(draw: st.DrawFn, stream_id: str, *, plain: bool = False, unit: bool = False) -> Stream:
+def draw_worker(draw: st.DrawFn, name: str, *, plain: bool = False, unit: bool = False) -> Candidate:
     if plain:
-        return stream(stream_id)
-    return stream(
-        stream_id,
-        weight=1 if unit else draw(st.sampled_from([1, 1, 1, 2, 3, 7])),
-        size=0 if unit else draw(st.sampled_from([0, 100, 150, 400])),
-        location=draw(locations),
-        capabilities=draw(capability_sets),
-    )
-
-
-@st.composite
-def any_worker(draw: st.DrawFn, name: str, *, plain: bool = False, unit: bool = False) -> Candidate:
-    if plain:
-        return worker(name, draw(st.integers(1, 12)))
+        return worker(name, draw(large_capacity))
     return worker(
         name,
-        draw(st.integers(0, 12)),
-        *draw(capability_sets),
-        location=draw(locations),
-        eligible=draw(st.sampled_from([True, True, True, False])),
-        keeps=draw(st.sampled_from([True, True, True, False])),
-        max_bytes=1_000_000 if unit else draw(st.sampled_from([1_000_000, 1000, 500])),
-        reserved_weight=draw(st.sampled_from([0, 0, 0, 2])),
-        reserved_bytes=0 if unit else draw(st.sampled_from([0, 0, 100])),
-        score_percent=draw(st.sampled_from([100, 100, 10, 50, 150, 900])),
-        capacity_changed=draw(st.booleans()),
+        draw(capacity),
+        *draw(some_capabilities),
+        location=draw(location),
+        eligible=draw(three_in_four),
+        keeps=draw(three_in_four),
+        max_bytes=1_000_000 if unit else draw(max_bytes),
+        reserved_weight=draw(reserved_weight),
+        reserved_bytes=0 if unit else draw(reserved_bytes),
+        score_percent=draw(score),
+        capacity_changed=draw(one_in_two),
     )
+
+
+def draw_rules(draw: st.DrawFn, policy: Policy) -> Policy:
+    """The policy with pins and exclusions of the streams and workers that worlds are made of."""
+    return replace(
+        policy,
+        pins=draw(pins),
+        excluded_streams=draw(excluded_streams),
+        excluded_workers=draw(excluded_workers),
+        excluded_pairs=draw(excluded_pairs),
+    )
+
+
+policies = st.composite(draw_policy)
 
 
 @st.composite
@@ -168,15 +192,15 @@ def worlds(
     """`unit`: weights of one and bytes that never bind. `plain`: every worker can also take every stream. `rules`:
     pins and exclusions, or none; by default, none where it is plain.
     """
-    candidates = {f"w{i}": draw(any_worker(f"w{i}", plain=plain, unit=unit)) for i in range(draw(st.integers(0, 6)))}
-    catalog = {
-        f"s{i:04d}": draw(any_stream(f"s{i:04d}", plain=plain, unit=unit)) for i in range(draw(st.integers(0, 30)))
-    }
-    owner = st.sampled_from([*candidates, *candidates, None, "gone"])
-    current = {stream_id: name for stream_id in [*catalog, "deleted"] if (name := draw(owner))}
-    policy = draw(policies(strategies))
-    if (rules or rules is None) and not plain and draw(st.booleans()):
-        policy = draw(ruled(policy))
+    names = WORKERS[: draw(number_of_workers)]
+    candidates = {name: draw_worker(draw, name, plain=plain, unit=unit) for name in names}
+    ids = STREAMS[: draw(number_of_streams)]
+    catalog = {stream_id: draw_stream(draw, stream_id, plain=plain, unit=unit) for stream_id in ids}
+    owner = owners[len(names)]
+    current = {stream_id: name for stream_id in (*ids, "deleted") if (name := draw(owner))}
+    policy = draw_policy(draw, strategies)
+    if (rules or rules is None) and not plain and draw(one_in_two):
+        policy = draw_rules(draw, policy)
     return World(catalog, candidates, current, policy)
 
 
