@@ -1,6 +1,6 @@
 """How fast the whole system is, on real processes: operator, sidecars and reference workers, API server, PostgreSQL.
 
-    python -m benchmarks.system [--quick] [start notify poll kill move crash]
+    python -m benchmarks.system [--quick] [start notify poll kill move crash succeed]
 
 Every figure is one JSON line that says what was measured, how often, and which goal it is held against; a table of
 them follows on standard error, as docs/benchmarks.md shows it. Times on nobody are the journal's: from the last
