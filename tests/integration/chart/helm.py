@@ -22,20 +22,18 @@ Values = Mapping[str, Any]
 
 class Helm:
     def __init__(self, binary: Path, folder: Path, kubeconfig: Path | None = None) -> None:
-        self._binary = binary
+        self.binary = binary
         self._folder = folder
         self._kubeconfig = kubeconfig
 
     def on(self, kubeconfig: Path) -> Helm:
-        return Helm(self._binary, self._folder, kubeconfig)
+        return Helm(self.binary, self._folder, kubeconfig)
 
     def run(self, *args: str) -> str:
         """What it printed. Raises CommandError."""
         homes = {f"HELM_{kind}_HOME": str(self._folder / kind.lower()) for kind in ("CACHE", "CONFIG", "DATA")}
         env = {**os.environ, **homes, "KUBECONFIG": str(self._kubeconfig or "/dev/null")}
-        done = subprocess.run(
-            [self._binary, *args], env=env, capture_output=True, text=True, check=False, timeout=150
-        )
+        done = subprocess.run([self.binary, *args], env=env, capture_output=True, text=True, check=False, timeout=150)
         if done.returncode != 0:
             raise CommandError(["helm", *args], done.returncode, done.stderr)
         return done.stdout

@@ -102,12 +102,6 @@ def test_with_one_namespace_the_operator_has_no_right_outside_of_it(helm: Helm):
     assert {each["metadata"]["namespace"] for each in of_kind(objects, "RoleBinding")} == {"radio", "ops"}
 
 
-def test_an_installation_without_cluster_wide_objects(helm: Helm):
-    switches = {"crds": {"enabled": False}, "rbac": {"userRoles": False}, "admission": {"enabled": False}}
-    objects = helm.template({**switches, "flowControl": {"enabled": False}, "watchNamespaces": ["radio"]})
-    assert all("namespace" in each["metadata"] for each in objects), "docs/install.md promises this"
-
-
 def test_releases_of_one_name_in_two_namespaces_do_not_share_objects(helm: Helm):
     def names(namespace: str) -> set[tuple[str, str, str]]:
         objects = helm.template({"watchNamespaces": ["radio"], "crds": {"enabled": False}}, namespace=namespace)
