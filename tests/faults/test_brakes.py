@@ -107,6 +107,8 @@ def test_of_sixty_percent_nothing_is_taken_until_max_hold_is_over(network: Netwo
     await_event(fleet, "StreamPool", "MassFailure")
     assert metric(network.metrics_port, "fingerv7_pool_condition", 'type="TakeoverHeld"') == 1
     assert metric(network.metrics_port, "fingerv7_pool_held_workers") == len(SILENT)
+    await_condition(fleet, "TakeoverHeld", True, "Releasing", "proceed at a bounded rate")
+    await_event(fleet, "StreamPool", "Releasing")
     fleet.wait_for(lambda: all(holds(fleet, name) == 0 for name in SILENT), SOON_S, "all three were taken over")
     # One worker at a time, a quarter of T apart.
     allowed_s = PROMISED_GAP_S + HOLD_S + 2 * TAKEOVER_S / 4

@@ -1,7 +1,6 @@
 """A wall clock that jumps by an hour, forwards and back: nobody compares one with anybody else's.
 
-libfaketime takes the place of the C library's clocks in one process (Debian: `apt-get install faketime`). The
-monotonic clocks stay, as they do when somebody sets the time.
+libfaketime takes the place of the C library's clocks in one process. The monotonic clocks stay, as they do when somebody sets the time.
 """
 
 from __future__ import annotations
@@ -14,7 +13,10 @@ import pytest
 
 from devenv.cluster import Cluster
 from devenv.fleet import Fleet
+from devenv.packages import Tool, install_tools
 from devenv.postgres import Postgres
+from devenv.progress import print_progress
+from devenv.surroundings import here
 
 from .seen import (
     ELECTION,
@@ -31,17 +33,15 @@ from .seen import (
     worker_name,
 )
 
-LIBRARY = next(iter(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")), None)
 HOUR_S = 3600
 AHEAD, BEHIND, OTHER, DEAD = (worker_name(number) for number in range(1, 5))
-
-pytestmark = pytest.mark.skipif(LIBRARY is None, reason="libfaketime is missing: apt-get install faketime")
 
 
 class FakeClock:
     """The wall clock of one process, which is told by a file."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, library: Path, folder: Path) -> None:
+        self._library = library
         self._file = folder / "clock"
         folder.mkdir(parents=True)
         self.set(0)
@@ -49,7 +49,7 @@ class FakeClock:
     @property
     def environment(self) -> dict[str, str]:
         return {
-            "LD_PRELOAD": str(LIBRARY),
+            "LD_PRELOAD": str(self._library),
             "FAKETIME_TIMESTAMP_FILE": str(self._file),
             "FAKETIME_CACHE_DURATION": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
@@ -62,11 +62,20 @@ class FakeClock:
 
 
 @pytest.fixture(scope="module")
+def libfaketime() -> Path:
+    """Raises MissingRequirementsError with what to install, where it is missing and cannot be installed."""
+    install_tools((Tool("faketime", "faketime"),), "a wall clock that jumps", here(), print_progress)
+    return next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+
+
+@pytest.fixture(scope="module")
 def clocks(
-    cluster: Cluster, postgres: Postgres, tmp_path_factory: pytest.TempPathFactory
+    cluster: Cluster, postgres: Postgres, libfaketime: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Fleet, dict[str, FakeClock]]]:
     folder = tmp_path_factory.mktemp("clocks")
-    clocks = {name: FakeClock(folder / "clocks" / name) for name in (AHEAD, BEHIND, "operator-a", "operator-b")}
+    clocks = {
+        name: FakeClock(libfaketime, folder / "clocks" / name) for name in (AHEAD, BEHIND, "operator-a", "operator-b")
+    }
     with Fleet(cluster, postgres, rows=40, operator_environment=ELECTION, folder=folder) as fleet:
         for name in (AHEAD, BEHIND):
             fleet.start_worker(name, 30, sidecar_environment=clocks[name].environment)
@@ -89,7 +98,7 @@ def test_a_sidecars_clock_that_jumps_costs_a_moment_at_most(clocks: tuple[Fleet,
         fleet.wait_all_running(SOON_S)
         lost = [stream for stream, worker in before.items() if worker == name]
         # A clock that leaps ahead may mean that the machine slept, so the sidecar stops its worker and asks first.
-        judge_worker(fleet, f"a sidecar's clock jumps to {offset_s:+d} s", gaps(fleet, jumped_at), lost, 3.0)
+        judge_worker(f"a sidecar's clock jumps to {offset_s:+d} s", gaps(fleet, jumped_at), lost, 3.0)
     assert fleet.assigned() == before
     judge(fleet, "wall clocks of sidecars moved by an hour", since=since, allowed_gap_s=3.0)
 

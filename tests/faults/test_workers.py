@@ -36,8 +36,10 @@ FROZEN_WORKER, FROZEN_POD, CUT_OFF, DEAF, REBORN, UNANSWERED = (worker_name(numb
 REFUSED = {429: worker_name(7), 500: worker_name(8), 409: worker_name(9)}
 WORKERS = 14
 REPORT_TIMEOUT_S = 2.0
-SENT_EVERY_S = 1.0
-"""Reports and renewals."""
+GRACE_S = 1.0
+"""WORKER_GRACE, which is R where it is not set."""
+HUNG_GAP_S = PROMISED_GAP_S + REPORT_TIMEOUT_S + GRACE_S
+"""Nothing proves that a worker has stopped which hangs, so T begins when its sidecar gives it up."""
 A_WHILE_S = 3.0
 """Less than D: API servers that do not answer as they should cost nothing for so long."""
 
@@ -52,12 +54,24 @@ class Aftermath:
     began: datetime
     gaps: list[Gap] = field(repr=False)
     """Until 2 T were over."""
+    holder_of_reborn: str
+    """Of its Lease, while the old pod was still cut off."""
+    reborn_pod: str
+    """The new pod's UID."""
     requests: dict[str, list[Request]] = field(repr=False)
     """By worker, of those that came through a proxy: until then."""
 
-    def judge(self, fault: str, name: str, allowed_gap_s: float) -> float:
-        lost = [stream for stream, worker in self.before.items() if worker == name]
-        return judge_worker(self.fleet, fault, self.gaps, lost, allowed_gap_s)
+    def judge(self, fault: str, name: str, allowed_gap_s: float) -> None:
+        judge_worker(fault, self.gaps, self._streams_of(name), allowed_gap_s)
+
+    def judge_taken_over(self, fault: str, name: str, allowed_gap_s: float = PROMISED_GAP_S) -> None:
+        """And the fault has acted: no stream that it had went on."""
+        self.judge(fault, name, allowed_gap_s)
+        stopped = {gap.stream for gap in self.gaps if gap.first_worker == name}
+        assert self._streams_of(name) <= stopped, "something was never taken over"
+
+    def _streams_of(self, name: str) -> set[str]:
+        return {stream for stream, worker in self.before.items() if worker == name}
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +114,7 @@ def aftermath(cluster: Cluster, postgres: Postgres, tmp_path_factory: pytest.Tem
             fleet.wait_for(lambda: fleet.now() and time.monotonic() > over_at, 3 * TAKEOVER_S, "2 T are over")
             fleet.wait_all_running(SOON_S)
             until_then = gaps(fleet, began)
+            lease = fleet.lease(REBORN)
         finally:
             fleet.workers[FROZEN_WORKER].worker.process.send(signal.SIGCONT)
             fleet.workers[FROZEN_WORKER].probe.enabled = True
@@ -107,9 +122,11 @@ def aftermath(cluster: Cluster, postgres: Postgres, tmp_path_factory: pytest.Tem
             for wire in wires.values():
                 wire.state = State.OPEN
         assert fleet.workers[REBORN].alive, "the old pod lives on"
+        assert lease
         await_ready(fleet, FROZEN_WORKER, FROZEN_POD, CUT_OFF, DEAF)
         requests = {name: [r for r in proxy.requests if r.at_s >= now_s] for name, proxy in proxies.items()}
-        yield Aftermath(fleet, before, began, until_then, requests)
+        holder, pod = lease["spec"]["holderIdentity"], reborn.sidecar.process.environment["POD_UID"]
+        yield Aftermath(fleet, before, began, until_then, holder, pod, requests)
 
 
 @dataclass(frozen=True)
@@ -128,27 +145,24 @@ def _refusal(status: int, request: Request) -> Fault | None:
 
 
 def test_a_frozen_worker_loses_its_streams_and_does_no_harm_when_it_thaws(aftermath: Aftermath) -> None:
-    # Nothing proves that it stopped, so T begins when its sidecar gives it up.
-    allowed_s = PROMISED_GAP_S + REPORT_TIMEOUT_S + SENT_EVERY_S
-    aftermath.judge("SIGSTOP of a worker for 2 T", FROZEN_WORKER, allowed_s)
+    aftermath.judge_taken_over("SIGSTOP of a worker for 2 T", FROZEN_WORKER, HUNG_GAP_S)
 
 
 def test_a_frozen_pod_loses_its_streams_and_does_no_harm_when_it_thaws(aftermath: Aftermath) -> None:
-    aftermath.judge("SIGSTOP of worker and sidecar for 2 T", FROZEN_POD, PROMISED_GAP_S)
+    aftermath.judge_taken_over("SIGSTOP of worker and sidecar for 2 T", FROZEN_POD)
 
 
 def test_a_worker_behind_a_blackhole_stops_before_its_streams_are_elsewhere(aftermath: Aftermath) -> None:
-    longest_s = aftermath.judge("blackhole between a sidecar and the API for 2 T", CUT_OFF, PROMISED_GAP_S)
-    assert longest_s > 0, "it was never taken over"
+    aftermath.judge_taken_over("blackhole between a sidecar and the API for 2 T", CUT_OFF)
 
 
 def test_a_sidecar_that_hears_no_answers_stops_before_its_streams_are_elsewhere(aftermath: Aftermath) -> None:
-    longest_s = aftermath.judge("a sidecar's requests arrive, answers do not, for 2 T", DEAF, PROMISED_GAP_S)
-    assert longest_s > 0, "it was never taken over"
+    aftermath.judge_taken_over("a sidecar's requests arrive, answers do not, for 2 T", DEAF)
 
 
 def test_a_new_pod_of_that_name_waits_for_the_old_one_behind_a_blackhole(aftermath: Aftermath) -> None:
-    aftermath.judge("reborn under another incarnation while the old one runs", REBORN, PROMISED_GAP_S)
+    aftermath.judge_taken_over("reborn under another incarnation while the old one runs", REBORN)
+    assert aftermath.holder_of_reborn.startswith(f"{aftermath.reborn_pod}/"), "the new pod never got the Lease"
 
 
 def test_renewals_whose_replies_are_lost_stop_nothing(aftermath: Aftermath) -> None:
@@ -167,5 +181,10 @@ def test_renewals_that_are_refused_for_a_while_stop_nothing(aftermath: Aftermath
 
 
 def test_of_all_that_nothing_was_ever_in_two_places(aftermath: Aftermath) -> None:
-    allowed_s = PROMISED_GAP_S + REPORT_TIMEOUT_S + SENT_EVERY_S
-    judge(aftermath.fleet, "all of these and the thaw", since=aftermath.began, allowed_gap_s=allowed_s)
+    judge(
+        aftermath.fleet,
+        "all of these and the thaw",
+        since=aftermath.began,
+        allowed_gap_s=HUNG_GAP_S,
+        workers_were_frozen=True,
+    )
