@@ -27,7 +27,9 @@ class Process:
         self.name = name
         self.log = log
         self.environment = dict(environment)
-        self._argv = (sys.executable, "-I", "-S", fleet_exec.__file__, str(os.getpid()), *argv)
+        self.through: Sequence[str] = ()
+        """A program that becomes the command, such as nsenter with its options."""
+        self._argv = tuple(argv)
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -88,9 +90,10 @@ class Process:
         return f"{self.name} ({state}):\n{tail(self.log)}"
 
     def _start(self) -> subprocess.Popen[bytes]:
+        guard = (sys.executable, "-I", "-S", fleet_exec.__file__, str(os.getpid()))
         with self.log.open("ab") as log:
             return subprocess.Popen(
-                self._argv,
+                (*guard, *self.through, *self._argv),
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -20,6 +20,7 @@ import yaml
 from aiohttp import web
 
 from devenv.kubeconfig import render
+from devenv.ports import LOOPBACK
 
 from .background import Background
 
@@ -82,8 +83,9 @@ Judge = Callable[[Request], Fault | None]
 class ApiProxy(Background):
     """Speaks TLS with a certificate of its own. `judge` and `stalls` are called in the proxy's thread."""
 
-    def __init__(self, server: str, ca_file: Path) -> None:
+    def __init__(self, server: str, ca_file: Path, *, host: str = LOOPBACK) -> None:
         super().__init__()
+        self._host = host
         self._server = server.rstrip("/")
         self._trust = ssl.create_default_context(cafile=str(ca_file))
         self._authority = trustme.CA()
@@ -95,7 +97,7 @@ class ApiProxy(Background):
 
     @property
     def url(self) -> str:
-        return f"https://127.0.0.1:{self.port}"
+        return f"https://{self._host}:{self.port}"
 
     def kubeconfig(self, like: Path, path: Path) -> Path:
         """The same account's, through this proxy."""
@@ -122,8 +124,8 @@ class ApiProxy(Background):
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        self._authority.issue_cert("127.0.0.1").configure_cert(context)
-        await web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=context).start()
+        self._authority.issue_cert(self._host).configure_cert(context)
+        await web.TCPSite(self._runner, self._host, 0, ssl_context=context).start()
         self.port = self._runner.addresses[0][1]
 
     async def _end(self) -> None:
