@@ -43,7 +43,7 @@ MATRIX: dict[str, dict[str, Any]] = {
             "labels": {"release": "prometheus"},
             "workers": {"enabled": True, "interval": "2m"},
         },
-        "networkPolicy": {"enabled": True, "metricsFrom": [{"namespaceSelector": {}}]},
+        "networkPolicy": {"enabled": True, "metricsFrom": [{"namespaceSelector": {}}], "dnsPorts": [53, 5353]},
     },
     "least": {
         "replicas": 1,
