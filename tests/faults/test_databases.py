@@ -19,6 +19,7 @@ from devenv.cluster import Cluster
 from devenv.fleet import Fleet
 from devenv.fleet_api import core
 from devenv.fleet_objects import SECRET
+from devenv.ports import ReservedPort
 from devenv.postgres import Postgres
 from devenv.streams import StreamsTable, invent
 
@@ -30,6 +31,7 @@ from .seen import (
     gaps,
     holds,
     judge,
+    metric,
     serves_new_row,
     worker_name,
 )
@@ -48,6 +50,7 @@ class Source:
     fleet: Fleet
     wire: Wire
     postgres: Postgres
+    metrics_port: int
 
     @property
     def name(self) -> str:
@@ -72,6 +75,17 @@ class Source:
 
     def come_in_over_the_wire(self) -> None:
         self._edit(port=str(self.wire.port))
+
+    def await_shown(self, kind: str, status: bool, *words: str) -> str:
+        """By the pool's condition and by its metric; what the condition says."""
+        told = await_condition(self.fleet, kind, status, *words)
+        labels = (f'namespace="{self.fleet.namespace}"', f'type="{kind}"')
+        self.fleet.wait_for(
+            lambda: metric(self.metrics_port, "fingerv7_pool_condition", *labels) == status,
+            SOON_S,
+            f"the metric says that {kind} is {status}",
+        )
+        return told
 
     def _edit(self, **values: str) -> None:
         data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
@@ -147,7 +161,9 @@ def sources(
     cluster: Cluster, postgres: Postgres, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[Trouble, Source]]:
     """A pool for each trouble."""
+    port = ReservedPort()
     with contextlib.ExitStack() as stack:
+        stack.callback(port.release)
         found: dict[Trouble, Source] = {}
         for trouble in TROUBLES:
             wire = stack.enter_context(Wire(postgres.host, postgres.port))
@@ -161,7 +177,7 @@ def sources(
             )
             stack.enter_context(fleet)
             fleet.patch_pool({"source": {"postgres": {"shrinkConfirmations": 100}}})
-            found[trouble] = source = Source(fleet, wire, postgres)
+            found[trouble] = source = Source(fleet, wire, postgres, port.number)
             stack.callback(source.drop_other)
             source.come_in_over_the_wire()
             for number in range(1, WORKERS + 1):
@@ -169,6 +185,7 @@ def sources(
         fleets = [source.fleet for source in found.values()]
         fleets[0].start_operator(
             FINGERV7_KUBECONFIG=str(cluster.kubeconfig),
+            FINGERV7_LISTEN=f"127.0.0.1:{port.number}",
             FINGERV7_NAMESPACES=",".join(fleet.namespace for fleet in fleets),
         )
         for fleet in fleets:
@@ -186,7 +203,7 @@ def test_nothing_moves_because_of_a_database_and_the_dead_are_replaced(sources: 
     for trouble, source in sources.items():
         trouble.make(source)
     for trouble, source in sources.items():
-        print(trouble.name, await_condition(source.fleet, trouble.condition, trouble.status, *trouble.words))
+        print(trouble.name, source.await_shown(trouble.condition, trouble.status, *trouble.words))
     killed_at = time.monotonic()
     for trouble, source in sources.items():
         assert source.fleet.assigned() == before[trouble], trouble.name
@@ -200,7 +217,7 @@ def test_nothing_moves_because_of_a_database_and_the_dead_are_replaced(sources: 
     for trouble, source in sources.items():
         trouble.mend(source)
     for source in sources.values():
-        await_condition(source.fleet, "SourceReachable", True)
-        await_condition(source.fleet, "SourceChanged", False)
+        source.await_shown("SourceReachable", True)
+        source.await_shown("SourceChanged", False)
         serves_new_row(source.fleet, 7001)
         judge(source.fleet, "database mended", since=since, allowed_gap_s=PROMISED_GAP_S)

@@ -14,9 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from devenv.fleet import assignment
 from devenv.fleet_api import Object, fingerv7, leases
 from devenv.fleet_objects import WorkerSpec
 from devenv.streams import invent
+from fingerv7.contract import format_token
 
 pytestmark = pytest.mark.integration
 
@@ -92,6 +94,23 @@ def test_a_fingerworker_torn_out_without_a_drain_rests_until_nobody_can_run_it(s
     system.await_readiness(worker, ready=True)
     fleet.wait_all_running(30)
     _prove(system, begun, gap_s=HEEDLESS_S + MARGIN_S)
+
+
+def test_a_fingerworker_that_a_backup_shows_with_a_stream_of_another_gives_it_up(system):
+    fleet, restored = system.fleet, "fingerv7-restored"
+    path = fingerv7(fleet.namespace, "fingerworkers", restored)
+    stream = assignment(fleet.finger_worker(NAME))["streams"][0]
+    with system.untouched():
+        fleet.declare_worker(restored, 90)
+        older = {**stream, "token": format_token(0, 1)}
+        fleet.api.merge(
+            f"{path}/status", {"status": {"assignment": {"epoch": 1, "streams": [older], "revoking": []}}}
+        )
+        system.await_event("FingerWorker", restored, "DoubleHeld", "another worker's assignment", stream["id"])
+        fleet.wait_for(lambda: not assignment(fleet.finger_worker(restored)).get("streams"), 10, "it holds nothing")
+        fleet.wait_for(lambda: not assignment(fleet.finger_worker(restored)).get("revoking"), 30, "nor stops it")
+        fleet.api.delete(path)
+        fleet.wait_for(lambda: fleet.api.find(path) is None, 30, "it is gone before the next test looks")
 
 
 # --- the Lease --------------------------------------------------------------------------------------------
