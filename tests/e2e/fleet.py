@@ -31,6 +31,15 @@ UNPLANNED_S = 21.0
 """T + 1 s, with the default T."""
 
 
+_POWERS = """
+import os
+print(os.getuid(), bool(os.statvfs("/").f_flag & os.ST_RDONLY))
+print(*(line.split()[1] for line in open("/proc/self/status") if line.startswith(("CapBnd", "NoNewPrivs"))))
+"""
+_NONE = ["65532", "True", "0" * 16, "1"]
+"""The user, whether the image is read only, what any process in there can ever be capable of, and no setuid."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
     """What fleets share, once a session."""
@@ -159,7 +168,9 @@ class PodFleet(ABC):
         assert not verdict.overlaps, json.dumps(verdict.as_dict(), indent=2)
 
     def assert_locked_up(self, pod: str) -> None:
-        """No container may write to its image or is root, and none but the sidecar can speak for the worker."""
+        """Neither a container of the worker's nor the operator's may write to its image, is or becomes root, and none of
+        the worker's but the sidecar can speak for it.
+        """
         spec = self.get("pod", pod)["spec"]
         tokens = {each["name"] for each in spec["volumes"] if "projected" in each}
         holders = [
@@ -168,9 +179,11 @@ class PodFleet(ABC):
             if tokens & {mount["name"] for mount in each["volumeMounts"]}
         ]
         assert holders == [spec["initContainers"][0]["name"]]
-        tried = "import os; print(os.getuid()); open('/x', 'w')"
-        inside = ("exec", pod, "-c", manifests.WORKER, "--", "python3", "-c", tried)
-        assert self.cluster.kubectl("-n", self.namespace, *inside, check=False).split() == ["65532"]
+        for each in (*spec["initContainers"], *spec["containers"]):
+            found = self.kubectl("exec", pod, "-c", each["name"], "--", "python3", "-c", _POWERS)
+            assert found.split() == _NONE, each["name"]
+        found = self.operator.kubectl("exec", self.operator.leading_pod(), "--", "python3", "-c", _POWERS)
+        assert found.split() == _NONE, "the operator"
 
     def describe(self) -> str:
         """For a failure: objects, events, and the end of each log."""

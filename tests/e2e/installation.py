@@ -17,6 +17,14 @@ ROOT = Path(__file__).parents[2]
 CRDS = ("streampools.fingerv7.io", "fingerworkers.fingerv7.io")
 OPERATORS = f"app.kubernetes.io/instance={RELEASE},app.kubernetes.io/component=operator"
 """The label selector of the operator's pods."""
+_CLUSTER_WIDE = (
+    "clusterroles",
+    "clusterrolebindings",
+    "validatingadmissionpolicies",
+    "validatingadmissionpolicybindings",
+    "flowschemas",
+    "prioritylevelconfigurations",
+)
 _READY = ("--wait", "--timeout", "140s")
 
 
@@ -54,6 +62,10 @@ class Installation:
         """What `helm test` finds; raises CommandError."""
         self._helm.run("test", RELEASE, "-n", self.namespace, "--timeout", "120s")
 
+    def upgrade(self, values: dict[str, Any]) -> None:
+        """To other values, with those of the installation; returns when all replicas are new and ready."""
+        self._helm.upgrade(self.namespace, values, "--reset-then-reuse-values", *_READY)
+
     def uninstall(self) -> None:
         """Nothing happens where it has been uninstalled before."""
         self._helm.run("uninstall", RELEASE, "-n", self.namespace, "--ignore-not-found")
@@ -70,13 +82,21 @@ class Installation:
         """Which of ours the cluster has."""
         return self._cluster.kubectl("get", "crd", *CRDS, "--ignore-not-found", "-o", "name").split()
 
+    def cluster_wide(self) -> dict[str, list[str]]:
+        """What of the release is outside of namespaces, by its kind."""
+        names = {kind: self._cluster.kubectl("get", kind, "-o", "name").split() for kind in _CLUSTER_WIDE}
+        # They begin with the release's namespace.
+        return {kind: [name for name in found if self.namespace in name] for kind, found in names.items()}
+
+    def pods(self) -> set[str]:
+        return set(self.kubectl("get", "pods", "-l", OPERATORS, "-o", "jsonpath={.items[*].metadata.name}").split())
+
     def leader(self) -> str:
         """Who holds the election's Lease, as `<pod>_…`; empty for nobody."""
         return self.kubectl("get", "lease", "fingerv7-operator", "-o", "jsonpath={.spec.holderIdentity}")
 
     def leading_pod(self) -> str:
-        names = self.kubectl("get", "pods", "-l", OPERATORS, "-o", "jsonpath={.items[*].metadata.name}").split()
-        return next(name for name in names if name in self.leader())
+        return next(name for name in self.pods() if name in self.leader())
 
     def wait_ready(self) -> None:
         self.kubectl("rollout", "status", f"deployment/{RELEASE}", "--timeout=90s")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from . import manifests
 from .fleet import PodFleet, is_ready
+from .installation import apply
 from .manifests import POOL, Object
 
 MAX_STREAMS = 60
@@ -43,16 +46,16 @@ class ManagedFleet(PodFleet):
         """The worker with the most streams."""
         return Counter(self.running().values()).most_common(1)[0][0]
 
-    def condition(self) -> tuple[str, str]:
+    def condition(self, pool: str = POOL) -> tuple[str, str]:
         """Reason and message of WorkersReady."""
-        for each in self.get("streampool", POOL)["status"].get("conditions", []):
+        for each in self.get("streampool", pool).get("status", {}).get("conditions", []):
             if each["type"] == "WorkersReady":
                 return each["reason"], each["message"]
         return "", ""
 
-    def events(self, reason: str) -> list[str]:
+    def events(self, reason: str, pool: str = POOL) -> list[str]:
         """What the StreamPool's Events of this reason say."""
-        about = f"reason={reason},involvedObject.kind=StreamPool,involvedObject.name={POOL}"
+        about = f"reason={reason},involvedObject.kind=StreamPool,involvedObject.name={pool}"
         return [event["message"] for event in self.list("events", "--field-selector", about)]
 
     def out_of_service(self) -> int:
@@ -89,6 +92,32 @@ class ManagedFleet(PodFleet):
         if not new or told != [self.count] * 3 or self.condition()[0] != "AsWanted" or self.out_of_service():
             return False
         return len(set(self.running().values())) == self.count
+
+    def wait_condition(self, reason: str, *words: str, pool: str = POOL) -> None:
+        """Until WorkersReady of the pool has this reason, tells these words, and an Event does so, too."""
+
+        def told() -> bool:
+            messages = [self.condition(pool)[1], *self.events(reason, pool)]
+            telling = [message for message in messages if all(each in message for each in words)]
+            return self.condition(pool)[0] == reason and len(telling) > 1
+
+        self.wait_for(told, f"{pool} says {reason}: {', '.join(words)}")
+
+    @contextmanager
+    def small_pool(self, name: str, workers: int) -> Iterator[None]:
+        """Another one beside this pool, behind a VPN, whose table is empty: nothing that it runs is in the journal."""
+        self._databases.table.script(
+            f"CREATE VIEW {name} AS SELECT * FROM streams WHERE false; GRANT SELECT ON {name} TO PUBLIC"
+        )
+        image = self.images["reference-worker"]
+        plain = manifests.managed_workers(workers, worker_image=image, max_streams=MAX_STREAMS)
+        spec = manifests.vpn_beside(plain, image=image)
+        apply(self.cluster, self.namespace, [manifests.pool(name, name, workers=spec)])
+        try:
+            yield
+        finally:
+            self.kubectl("delete", "streampool", name, "--timeout=90s")
+            self.wait_for(lambda: not self.list("pods", "-l", f"fingerv7.io/pool={name}"), f"{name}'s pods are gone")
 
     def wait_settled(self, deadline_s: float = 150) -> None:
         self.wait_for(self.is_settled, f"{self.count} workers are as wanted", deadline_s=deadline_s)

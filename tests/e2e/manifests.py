@@ -15,6 +15,7 @@ JOURNAL = "journal"
 """Names of the Secrets."""
 WORKER = "fingerv7"
 SIDECAR = "fingerv7-sidecar"
+VPN = "vpn"
 """Containers of managed workers."""
 PORT = 8089
 
@@ -73,18 +74,18 @@ def secret(name: str, values: Mapping[str, str]) -> Object:
     return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": dict(values)}
 
 
-def pool(**spec: Any) -> Object:
+def pool(name: str = POOL, table: str = "streams", **spec: Any) -> Object:
     """The times of failures are the defaults."""
     source = {
         "secretRef": {"name": DATABASE},
-        "table": "streams",
+        "table": table,
         "columns": {"location": "location", "weight": "weight"},
         "notifyChannel": "streams_changed",
     }
     return {
         "apiVersion": "fingerv7.io/v1alpha1",
         "kind": "StreamPool",
-        "metadata": {"name": POOL},
+        "metadata": {"name": name},
         "spec": {"source": {"postgres": source}, **spec},
     }
 
@@ -115,6 +116,20 @@ def managed_workers(count: int, *, worker_image: str, max_streams: int) -> Objec
         },
         "defaults": {"maxStreams": max_streams},
     }
+
+
+def vpn_beside(workers: Object, *, image: str) -> Object:
+    """The same workers, each with what plays examples/vpn's container: an account from a Secret of its own."""
+    container = {
+        "name": VPN,
+        "image": image,
+        "restartPolicy": "Always",
+        "command": ["python3", "-c", "import signal, sys; signal.signal(15, lambda *_: sys.exit()); signal.pause()"],
+        "envFrom": [{"secretRef": {"name": "vpn-$(FINGERWORKER_NAME)"}}],
+        "securityContext": {**RESTRICTED, "runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+    }
+    spec = {**workers["template"]["spec"], "initContainers": [container]}
+    return {**workers, "template": {"spec": spec}}
 
 
 def worker_names(count: int) -> list[str]:

@@ -14,10 +14,10 @@ import pytest
 from devenv.errors import CommandError
 
 from . import containers
-from .fleet import PLANNED_S, UNPLANNED_S, Surroundings
+from .fleet import PLANNED_S, UNPLANNED_S, Surroundings, is_ready
 from .installation import CRDS, ROOT, apply, evict
 from .managed import MAX_STREAMS, ManagedFleet
-from .manifests import POOL, SIDECAR, WORKER, plain_pod
+from .manifests import POOL, SIDECAR, WORKER, plain_pod, secret
 
 OUTAGE_S = 24.0
 """Longer than D + K; and not so long that a node's own Lease, which is renewed every 10 s, grows 50 s old: then all pods of
@@ -138,6 +138,19 @@ def test_an_operator_that_goes_costs_no_stream_a_moment(fleet: ManagedFleet) -> 
     assert verdict.longest_gap_s == 0.0
 
 
+def test_an_upgrade_to_other_values_costs_no_stream_a_moment(fleet: ManagedFleet) -> None:
+    since, before = fleet.now(), (fleet.running(), fleet.uids())
+    former = fleet.operator.pods()
+    fleet.operator.upgrade({"logLevel": "DEBUG"})
+    fleet.wait_for(
+        lambda: fleet.operator.leader().partition("_")[0] in fleet.operator.pods() - former,
+        "an operator with these values leads",
+    )
+    verdict = fleet.judge(allowed_gap_s=PLANNED_S, since=since)
+    assert verdict.longest_gap_s == 0.0
+    assert (fleet.running(), fleet.uids()) == before
+
+
 def test_without_an_api_server_everybody_stops_and_nobody_is_drained(fleet: ManagedFleet) -> None:
     if not fleet.cluster.can_stop_apiserver:
         pytest.skip("the API server of this cluster is not ours to stop")
@@ -199,6 +212,32 @@ def test_an_image_that_cannot_be_pulled_stops_the_rollout_and_the_others_go_on(f
     assert {name: uid for name, uid in fleet.uids().items() if name != stuck}.items() <= before.items()
 
 
+def test_a_missing_vpn_account_and_a_quota_are_told_and_the_others_go_on(fleet: ManagedFleet) -> None:
+    since, before = fleet.now(), fleet.uids()
+    accounts = [secret(f"vpn-tiny-{number:03}", {"WIREGUARD_PRIVATE_KEY": "a key"}) for number in (1, 2, 3)]
+    apply(fleet.cluster, fleet.namespace, [accounts[0], accounts[2]])
+    with fleet.small_pool("tiny", workers=2):
+        fleet.wait_condition(
+            "SecretMissing", "tiny-002", "container vpn", 'secret "vpn-tiny-002" not found', pool="tiny"
+        )
+        fleet.wait_for(lambda: is_ready(fleet.get("pod", "tiny-001")), "the worker that has its account is ready")
+        apply(fleet.cluster, fleet.namespace, [accounts[1]])
+        fleet.wait_for(lambda: fleet.condition("tiny")[0] == "AsWanted", "the other one has found its account")
+
+        fleet.kubectl("create", "quota", "full", f"--hard=pods={fleet.count + 2}")
+        fleet.kubectl("wait", "--for=jsonpath={.status.hard.pods}", "quota/full", "--timeout=30s")
+        try:
+            fleet.kubectl("scale", "streampool/tiny", "--replicas=3")
+            fleet.wait_condition("QuotaExceeded", "tiny-003", "exceeded quota: full", pool="tiny")
+            assert [is_ready(fleet.get("pod", name)) for name in ("tiny-001", "tiny-002")] == [True, True]
+        finally:
+            fleet.kubectl("delete", "quota", "full")
+        fleet.wait_for(lambda: is_ready(fleet.get("pod", "tiny-003")), "it is made when the quota lets it")
+    verdict = fleet.judge(allowed_gap_s=PLANNED_S, since=since)
+    assert verdict.longest_gap_s == 0.0
+    assert fleet.uids() == before
+
+
 def test_a_deleted_pool_takes_its_fleet_along(fleet: ManagedFleet) -> None:
     since = fleet.now()
     fleet.kubectl("delete", "streampool", POOL, "--timeout=120s")
@@ -210,11 +249,17 @@ def test_a_deleted_pool_takes_its_fleet_along(fleet: ManagedFleet) -> None:
 
 def test_helm_uninstall_leaves_the_crds_and_nothing_else(whole: ManagedFleet) -> None:
     assert whole.list("streampools") == [], "without an operator it would stay for ever"
+    before = whole.operator.cluster_wide()
+    # A binding only where it serves all namespaces.
+    assert all(names for kind, names in before.items() if kind != "clusterrolebindings"), (
+        "they are looked for rightly"
+    )
     whole.operator.uninstall()
     left = "deployments,serviceaccounts,roles,rolebindings,poddisruptionbudgets,pods"
     whole.wait_for(
         lambda: "fingerv7" not in whole.operator.kubectl("get", left, "-o", "name"), "the release's objects are gone"
     )
+    whole.wait_for(lambda: not any(whole.operator.cluster_wide().values()), "and those outside of namespaces")
     assert len(whole.operator.crds()) == len(CRDS)
 
 
