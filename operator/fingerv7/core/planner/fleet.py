@@ -90,6 +90,11 @@ class Fleet:
         self._count(streams, workers, -1)
         return workers
 
+    def adopt(self, other: Fleet) -> None:
+        """Be as another fleet of the same streams and workers."""
+        self.owner, self.used, self.bytes_used = other.owner.copy(), other.used, other.bytes_used
+        self._shared = False
+
     def _own(self) -> None:
         if self._shared:
             self.owner, self._shared = self.owner.copy(), False

@@ -29,6 +29,8 @@ class Problem:
     blocks, kinds and weights.
     """
 
+    table: StreamTable
+    candidates: Mapping[str, Candidate]
     ids: Sequence[str]
     index: Mapping[str, int]
     """Id → its place in `ids`."""
@@ -84,6 +86,11 @@ class Problem:
     @property
     def kinds(self) -> int:
         return int(self.may_take.shape[1])
+
+    def after(self, owner: Codes) -> Problem:
+        """The problem of the next round, if this one leaves streams with these owners (S,)."""
+        current = {self.ids[i]: self.names[w] for i, w in enumerate(owner.tolist()) if w >= 0}
+        return pose(self.table, self.candidates, current, self.policy)
 
     def by_site(self, amounts: Ints) -> Ints:
         """The sum of whole amounts (W,) at each site."""
@@ -154,6 +161,8 @@ def pose(
     if policy.strategy is Strategy.Location:
         stays_home[:] = (may_take & at_home).any(axis=1)
     return Problem(
+        table=table,
+        candidates=candidates,
         ids=table.ids,
         index=table.index,
         names=names,

@@ -100,10 +100,10 @@ class _Round:
             else:
                 rotated = rotate(fleet)
                 self._mark(rotated, Trigger.Rotation)
-                wished = len(rotated)
                 if len(rotated) and len(waiting):
-                    # Streams of one class differ in bytes: there may be room now for one that waits.
-                    waiting = squeeze(fleet, waiting, p.capacity)
+                    # Loads and bytes are others now: there may be room for one that waits.
+                    waiting = self._place_later(squeeze(fleet, waiting, p.capacity))
+                wished = int((fleet.owner[rotated] != p.owner[rotated]).sum())
             # Who left an over-full worker and is back now did not have to move after all.
             forced -= int(((fleet.owner[waited] >= 0) & (fleet.owner[waited] == p.owner[waited])).sum())
         forced -= int(self._is_kept(waiting).sum())
@@ -133,6 +133,30 @@ class _Round:
 
     def _place(self, waiting: Ints) -> Ints:
         """Place what can be placed; answer the others, in the same order."""
+        return self._place_later(self._place_now(waiting)) if len(waiting) else waiting
+
+    def _place_later(self, waiting: Ints) -> Ints:
+        """Place what the next round would find a place for, and the one after it; answer the others.
+
+        Where sizes count, places are searched by weight and tried with bytes: an attempt in which streams return, or
+        move on for nothing, may fail where one that takes them as settled does not.
+        """
+        p, fleet = self.problem, self.fleet
+        asked = p.owner
+        while len(waiting) and (p.bytes_bind or len(p.weights) > 1) and not np.array_equal(asked, fleet.owner):
+            asked = fleet.owner
+            later = _Round(p.after(asked))
+            later._mark(waiting, Trigger.NewStream)
+            left = later._place_now(np.sort(waiting))
+            if len(left) == len(waiting):
+                break
+            fleet.adopt(later.fleet)
+            self._mark_aside(np.flatnonzero((asked >= 0) & (asked != fleet.owner)))
+            # Only now one may return to an owner that is given nothing new.
+            waiting = squeeze(fleet, waiting[np.isin(waiting, left)], p.capacity)
+        return waiting
+
+    def _place_now(self, waiting: Ints) -> Ints:
         p, fleet = self.problem, self.fleet
         order = waiting
         limits = [p.capacity]

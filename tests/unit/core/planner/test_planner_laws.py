@@ -53,13 +53,6 @@ def settled(world: World) -> Plan:
     raise AssertionError("still moving after 60 rounds")
 
 
-def places_more(world: World, done: Plan, again: Plan) -> bool:
-    """Whether bytes were short and the next round found a place that this one did not see: who makes room for whom is
-    searched by weight, and a stream that has just left its place stands in the way of that once more.
-    """
-    return any(s.size for s in world.streams.values()) and len(again.unplaced) < len(done.unplaced)
-
-
 @law
 @given(worlds())
 def test_every_hard_rule_is_kept_and_no_room_is_left_for_what_waits(world: World):
@@ -78,14 +71,16 @@ def test_as_many_streams_of_weight_one_are_placed_as_can_be(world: World):
 @given(worlds())
 def test_a_plan_that_was_carried_out_leaves_nothing_to_do(world: World):
     done = world.plan()
-    again = world.after(done).plan()
-    if (done.balanced or not world.policy.may_balance) and not places_more(world, done, again):
-        assert again.moves == ()
-        assert again.target == done.target
-        assert again.unplaced == done.unplaced
-    else:
+    world = world.after(done)
+    again = world.plan()
+    check(world, again)
+    if not done.balanced:
         # What balancing makes way for may be placed at last.
         assert {m.trigger for m in again.moves} <= BALANCING | {Trigger.NewStream, Trigger.MakingRoom}
+        again = replace(world, policy=replace(world.policy, may_balance=False)).plan()
+    assert again.moves == ()
+    assert again.target == done.target
+    assert again.unplaced == done.unplaced
 
 
 @law
@@ -226,8 +221,9 @@ def test_rotation_keeps_the_budget_and_the_balance_and_moves_what_is_due_only(wo
     check(world, done)
     rotated = [m for m in done.moves if m.trigger is Trigger.Rotation]
     assert {m.stream for m in rotated} <= set(due)
-    # Where bytes are short, one that had no place may fit in once others have changed theirs.
-    assert all(m.stream not in before.target for m in done.moves if m not in rotated)
+    # One that had no place may fit in once others have changed theirs; nobody else moves, except to make room for it.
+    others = {m.trigger for m in done.moves if m not in rotated}
+    assert others <= ({Trigger.NewStream, Trigger.MakingRoom} if len(done.target) > len(before.target) else set())
     assert len(rotated) <= max(1, len(world.streams) * world.policy.max_moves_per_round_percent // 100)
     if len(rotated) == len(done.moves):
         assert done.balanced >= before.balanced
@@ -322,5 +318,4 @@ def test_no_sequence_of_events_breaks_a_rule(story):
         check(world, done)
         world = world.after(done)
         if done.balanced:
-            again = world.plan()
-            assert again.moves == () or places_more(world, done, again)
+            assert world.plan().moves == ()

@@ -53,8 +53,8 @@ class World:
         printer.text(repr(self))
 
     def after(self, done: Plan) -> World:
-        """The plan was carried out; what has no place is run by nobody."""
-        return replace(self, current=dict(done.target))
+        """The plan was carried out; what has no place is run by nobody, and it is nobody's turn to change worker."""
+        return replace(self, current=dict(done.target), policy=replace(self.policy, rotate=()))
 
 
 def _brief(value: Stream | Candidate | Policy) -> str:
@@ -119,6 +119,7 @@ pins = st.dictionaries(some_stream, some_worker, max_size=2)
 excluded_streams = st.frozensets(some_stream, max_size=1)
 excluded_workers = st.frozensets(some_worker, max_size=1)
 excluded_pairs = st.frozensets(st.tuples(some_stream, some_worker), max_size=3)
+turns = st.one_of(st.just(()), st.lists(st.sampled_from(STREAMS), max_size=4, unique=True).map(tuple))
 
 unit_traits = st.sampled_from(
     [{"capabilities": also, "location": at} for also, at in product(SOME_CAPABILITIES, LOCATIONS)]
@@ -141,6 +142,7 @@ def draw_policy(draw: st.DrawFn, strategies: Sequence[Strategy] = tuple(Strategy
         may_balance=draw(one_in_two),
         strategy=draw(st.sampled_from(strategies)),
         target_load_percent=draw(target_load),
+        rotate=draw(turns),
     )
 
 
