@@ -5,6 +5,8 @@ The table at the end of a run says what was seen. README.md says which fault is 
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from .seen import FINDINGS
@@ -23,3 +25,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             f"{each.fault:<72} on nobody {each.longest_gap_s:6.2f} s of {each.allowed_gap_s:5.1f} s,"
             f" {each.overlaps} overlaps, {each.refusals} refused"
         )
+    # No margin is laid on a limit, so a machine that is busy with something else can exceed one.
+    terminalreporter.write_line(f"load {os.getloadavg()[1]:.1f} on {os.cpu_count()} cores")

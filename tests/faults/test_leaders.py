@@ -227,9 +227,8 @@ def test_writes_of_a_leader_whose_replies_are_lost_count_both_ways_until_they_ar
     fleet.wait_for(lambda: holds(fleet, drained) == 0 and len(lost) >= 8, SOON_S, f"{drained} is drained")
     assert leads(fleet, leader)
     assert any(request.status == 200 and request.assignment for request in lost)
-    judge(
-        fleet, f"replies to {len(lost)} of the operator's writes lost after the commit", since=since, allowed_gap_s=3
-    )
+    fault = f"replies to {len(lost)} of the operator's writes lost after the commit"
+    judge(fleet, fault, since=since, allowed_gap_s=PLANNED_GAP_S)
 
 
 @pytest.mark.parametrize("status", [429, 500, 409])

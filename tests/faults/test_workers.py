@@ -6,16 +6,17 @@ Killed workers and sidecars, and frozen sidecars, are in tests/integration/syste
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
 import pytest
 
 from devenv.cluster import Cluster
-from devenv.fleet import Fleet
+from devenv.fleet import Fleet, WorkerProcess
 from devenv.postgres import Postgres
 from reference_worker.verdict import Gap
 
@@ -34,7 +35,8 @@ from .wire import State, Wire
 
 FROZEN_WORKER, FROZEN_POD, CUT_OFF, DEAF, REBORN, UNANSWERED = (worker_name(number) for number in range(1, 7))
 REFUSED = {429: worker_name(7), 500: worker_name(8), 409: worker_name(9)}
-WORKERS = 14
+HANGING_FOLDER = worker_name(10)
+WORKERS = 15
 REPORT_TIMEOUT_S = 2.0
 GRACE_S = 1.0
 """WORKER_GRACE, which is R where it is not set."""
@@ -46,7 +48,7 @@ A_WHILE_S = 3.0
 
 @dataclass(frozen=True)
 class Aftermath:
-    """What the journal says about nine of fourteen workers, each of which failed in its own way."""
+    """What the journal says about ten of fifteen workers, each of which failed in its own way."""
 
     fleet: Fleet
     before: dict[str, str]
@@ -90,7 +92,7 @@ def aftermath(cluster: Cluster, postgres: Postgres, tmp_path_factory: pytest.Tem
             fleet.start_worker(name, 60, sidecar_environment=proxy.sidecar_environment(folder / f"{name}.crt"))
         fleet.start_worker(FROZEN_WORKER, 60, sidecar_environment={"REPORT_TIMEOUT": f"{REPORT_TIMEOUT_S:.0f}s"})
         fleet.start_worker(FROZEN_POD, 60)
-        for number in range(10, WORKERS + 1):
+        for number in range(10, WORKERS + 1):  # HANGING_FOLDER and the sound
             fleet.start_worker(worker_name(number), 60)
         fleet.start_operator("operator-a")
         fleet.wait_all_running(120)
@@ -107,6 +109,7 @@ def aftermath(cluster: Cluster, postgres: Postgres, tmp_path_factory: pytest.Tem
         fleet.workers[FROZEN_POD].pause()
         wires[CUT_OFF].state = wires[REBORN].state = State.SILENT
         wires[DEAF].state = State.DEAF
+        thaw = _hang_fence_writes(fleet.workers[HANGING_FOLDER])
         # The new pod can reach the API server; the old one and its worker live on behind the cut.
         reborn = fleet.make_worker(fleet.workers[REBORN].spec, folder="reborn")
         reborn.start()
@@ -119,14 +122,28 @@ def aftermath(cluster: Cluster, postgres: Postgres, tmp_path_factory: pytest.Tem
             fleet.workers[FROZEN_WORKER].worker.process.send(signal.SIGCONT)
             fleet.workers[FROZEN_WORKER].probe.enabled = True
             fleet.workers[FROZEN_POD].resume()
+            thaw()
             for wire in wires.values():
                 wire.state = State.OPEN
         assert fleet.workers[REBORN].alive, "the old pod lives on"
         assert lease
-        await_ready(fleet, FROZEN_WORKER, FROZEN_POD, CUT_OFF, DEAF)
+        await_ready(fleet, FROZEN_WORKER, FROZEN_POD, CUT_OFF, DEAF, HANGING_FOLDER)
         requests = {name: [r for r in proxy.requests if r.at_s >= now_s] for name, proxy in proxies.items()}
         holder, pod = lease["spec"]["holderIdentity"], reborn.sidecar.process.environment["POD_UID"]
         yield Aftermath(fleet, before, began, until_then, holder, pod, requests)
+
+
+def _hang_fence_writes(worker: WorkerProcess) -> Callable[[], None]:
+    """A pipe that nobody reads stands where the sidecar is about to write. Call what is returned to end that."""
+    pipe = worker.config_dir / ".fence.tmp"
+    os.mkfifo(pipe)
+
+    def thaw() -> None:
+        aside = pipe.rename(pipe.with_suffix(".aside"))  # what is written into it must not become the fence
+        with aside.open("rb"):
+            pass
+
+    return thaw
 
 
 @dataclass(frozen=True)
@@ -158,6 +175,10 @@ def test_a_worker_behind_a_blackhole_stops_before_its_streams_are_elsewhere(afte
 
 def test_a_sidecar_that_hears_no_answers_stops_before_its_streams_are_elsewhere(aftermath: Aftermath) -> None:
     aftermath.judge_taken_over("a sidecar's requests arrive, answers do not, for 2 T", DEAF)
+
+
+def test_a_folder_whose_writes_hang_stops_its_worker_and_the_streams_move(aftermath: Aftermath) -> None:
+    aftermath.judge_taken_over("a sidecar's write of its fence file hangs for 2 T", HANGING_FOLDER)
 
 
 def test_a_new_pod_of_that_name_waits_for_the_old_one_behind_a_blackhole(aftermath: Aftermath) -> None:

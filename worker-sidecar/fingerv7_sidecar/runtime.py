@@ -1,7 +1,7 @@
 """The shell around the protocol: performs its actions, and turns answers and the passing of time into events.
 
 Everything runs on one event loop; only the config's fsync runs in a thread, because a slow disk must not delay a
-renewal. Nothing here decides anything.
+renewal, which the fence file's unsynced line does not. Nothing here decides anything.
 """
 
 from __future__ import annotations
@@ -170,6 +170,8 @@ class Runtime:
         self.post(await loop.run_in_executor(None, write_config, self._folder, action))
 
     def _write_fence(self, action: WriteFence) -> None:
+        # In the loop on purpose: where this hangs, renewals have to hang too. The file then stops the worker D after
+        # the last one that it knows of, and after T its streams move; from a thread they would be kept for nobody.
         try:
             self._folder.write_fence(action.fence)
         except OSError as error:

@@ -50,6 +50,8 @@ def settings() -> kopf.OperatorSettings:
     chosen.networking.error_backoffs = _Endless()
     chosen.networking.request_timeout = 30
     chosen.watching.chunk_size = 500
+    # A bookmark comes once a minute: a watch that is silent for longer hears nothing any more.
+    chosen.watching.inactivity_timeout = 70.0
     # Kopf takes a finalizer off that none of its handlers needs: neither ours nor that of another operator of kopf's.
     chosen.persistence.finalizer = "fingerv7.io/never-set"
     chosen.persistence.diffbase_storage = _NoDiffBase()

@@ -2,6 +2,9 @@
 
 Each task that never ends tells how long ago it last did or *tried* something. An API server or a database that is
 down is no reason to be restarted, as long as somebody goes on trying; a task that has died or hangs grows old.
+
+Kopf's watch of StreamPools is not among them: kopf opens a silent one anew by itself (`handlers.settings`) and does
+not tell how long ago it did. When its task ends, so does the process.
 """
 
 from __future__ import annotations
