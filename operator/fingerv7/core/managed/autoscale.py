@@ -117,18 +117,21 @@ def needed(
 
 @dataclass(slots=True)
 class History:
-    """What was needed lately: a fleet grows at once and shrinks to the most of the window."""
+    """What was needed lately: a fleet grows at once and shrinks to the most of the window.
+
+    A need lasts until another one is seen: one look at a low moment ends no window in which nobody looked.
+    """
 
     _needs: deque[tuple[float, int]] = field(default_factory=deque)
+    """Until when, and how many."""
 
     def settle(self, need: int, *, present: int, window_s: float, now: float) -> int:
         """How many there are to be. A leader that knows no history takes what is `present` for it."""
         if not self._needs:
             self._needs.append((now, present))
-        while len(self._needs) > 1 and now - self._needs[0][0] >= window_s:
+        self._needs[-1] = now, self._needs[-1][1]
+        while self._needs and now - self._needs[0][0] >= window_s:
             self._needs.popleft()
-        if now - self._needs[0][0] >= window_s:
-            self._needs.clear()
         # Only what is higher than everything after it can ever be the highest.
         while self._needs and self._needs[-1][1] <= need:
             self._needs.pop()

@@ -188,6 +188,7 @@ def _desired(wanted: Wanted, present: Collection[Member], crew: Crew, memory: Me
     """How many there are to be, and how many would do now, as far as that is asked and known."""
     scaling = wanted.scaling
     if scaling is None:
+        memory.history = History()
         return wanted.replicas, None
     if crew.demand is None:
         return min(max(len(present), scaling.least), scaling.most), None

@@ -210,6 +210,14 @@ def test_it_shrinks_after_the_window_and_never_below_what_the_streams_need():
     assert len(steps(three(), AUTO, memory=memory, demand=asked, now=301.0)) == 2
 
 
+def test_where_it_did_not_scale_itself_in_between_the_window_begins_anew():
+    memory, asked = Memory(), Demand({ANY: 30})
+    look(three(), AUTO, memory=memory, demand=asked, now=0.0)
+    assert look(three(), AUTO, memory=memory, demand=asked, now=301.0)[1].desired == 1
+    assert look(three(), wanted(replicas=3), memory=memory, demand=asked, now=302.0)[1].desired == 3
+    assert look(three(), AUTO, memory=memory, demand=asked, now=303.0)[1].desired == 3
+
+
 def test_it_keeps_the_worker_that_can_do_what_others_cannot():
     vpn = frozenset({"audio_fingerprinting", "vpn"})
     special = replace(AUTO, overrides={"radio-003": Traits(50, vpn)}, scaling=replace(AUTO.scaling, window_s=0.0))
