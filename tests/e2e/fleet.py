@@ -17,7 +17,7 @@ from devenv.errors import CommandError
 from devenv.fleet_setup import Databases, DeadlineError, poll_until
 from devenv.pods import PodCluster
 from devenv.postgres import Postgres
-from devenv.streams import invent
+from devenv.streams import StreamsTable, invent
 from reference_worker import checker
 from reference_worker.verdict import Verdict
 
@@ -100,6 +100,10 @@ class PodFleet(ABC):
 
     # --- what is there -------------------------------------------------------------------------------------
 
+    @property
+    def table(self) -> StreamsTable:
+        return self._databases.table
+
     def kubectl(self, *args: str) -> str:
         return self.cluster.kubectl("-n", self.namespace, *args)
 
@@ -148,13 +152,13 @@ class PodFleet(ABC):
             raise DeadlineError(f"{what}: not after {deadline_s:.0f} s\n{self.describe()}")
 
     def wait_all_running(self, deadline_s: float = 90) -> None:
-        wanted = self._databases.table.active_ids()
+        wanted = self.table.active_ids()
         self.wait_for(lambda: self.running().keys() == wanted, f"{len(wanted)} streams run", deadline_s=deadline_s)
 
     def judge(self, *, allowed_gap_s: float, since: datetime | None = None) -> Verdict:
         """Every stream is on exactly one worker now, and was on nobody for no longer than allowed."""
         self.wait_all_running()
-        wanted = self._databases.table.active_ids()
+        wanted = self.table.active_ids()
         verdict = checker.check(
             self._databases.journal_dsn, allowed_gap_s=allowed_gap_s, since=since, expected=wanted
         )
@@ -229,7 +233,7 @@ class PodFleet(ABC):
         apply(self.cluster, self.namespace, [*secrets, *self.objects()])
         self.wait_for(self.all_ready, "all workers have registered", deadline_s=180)
         # Only now: whoever comes first would get everything, and keep it until the balance is looked at.
-        self._databases.table.insert(self._rows)
+        self.table.insert(self._rows)
         self.wait_all_running()
 
 

@@ -58,6 +58,11 @@ class ManagedFleet(PodFleet):
         about = f"reason={reason},involvedObject.kind=StreamPool,involvedObject.name={pool}"
         return [event["message"] for event in self.list("events", "--field-selector", about)]
 
+    def desired(self) -> int | None:
+        """How many workers there are to be, by the status."""
+        wanted: int | None = self.get("streampool", POOL)["status"].get("desiredReplicas")
+        return wanted
+
     def out_of_service(self) -> int:
         """How many pods are missing, on their way out, or not ready."""
         pods = self.worker_pods().values()

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from devenv.errors import CommandError
+from devenv.streams import invent
 
 from . import containers
 from .fleet import PLANNED_S, UNPLANNED_S, Surroundings, is_ready
@@ -23,6 +24,7 @@ OUTAGE_S = 24.0
 """Longer than D + K; and not so long that a node's own Lease, which is renewed every 10 s, grows 50 s old: then all pods of
 the node are said not to be ready, some time after they were.
 """
+WINDOW_S = 5.0
 BAD_IMAGE = "registry.invalid/fingerv7:none"
 UNDER_A_WORKER = "fingerworkers,pods,leases,serviceaccounts,roles,rolebindings"
 
@@ -81,6 +83,31 @@ def test_kubectl_scale_adds_workers_and_drains_those_that_go(fleet: ManagedFleet
     fleet.judge(allowed_gap_s=PLANNED_S, since=since)
     (gone,) = set(_names(1, 2, 3, 4)) - set(fleet.names())
     fleet.wait_for(lambda: gone not in _found(fleet), f"nothing of {gone} is left")
+
+
+def test_a_fleet_that_scales_itself_is_as_large_as_its_streams_need(fleet: ManagedFleet) -> None:
+    since, few = fleet.now(), sorted(fleet.table.active_ids())
+    later = invent(60, first=61)
+    more = [row.id for row in later]
+    # Of 30 places each 24 are meant to be taken, and three workers, the fewest, have none at all for 30 of 120 streams.
+    bounds = {"minReplicas": 3, "maxReplicas": 6, "stabilizationWindow": f"{WINDOW_S:.0f}s"}
+    fleet.patch({"autoscaling": bounds, "defaults": {"maxStreams": 30}})
+    try:
+        fleet.scale(1)  # nobody looks at it
+        fleet.table.insert(later)
+        fleet.count = 5
+        fleet.wait_settled()
+        fleet.judge(allowed_gap_s=PLANNED_S, since=since)
+        _shrink(fleet, more[:40], 4)
+        _shrink(fleet, more[40:] + few[:20], 3)  # two would do
+        assert fleet.condition()[1] == "3 of 3 workers in service; autoscaling between 3 and 6"
+        fleet.judge(allowed_gap_s=PLANNED_S, since=since)
+        fleet.wait_for(lambda: _found(fleet) == set(fleet.names()), "nothing of the others is left")
+    finally:
+        fleet.count = 3
+        fleet.patch({"autoscaling": None, "defaults": {"maxStreams": MAX_STREAMS}, "replicas": fleet.count})
+        fleet.table.delete(more)
+        fleet.table.set_active(few, active=True)
 
 
 def test_a_deleted_pod_hands_over_before_it_stops(fleet: ManagedFleet) -> None:
@@ -261,6 +288,24 @@ def test_helm_uninstall_leaves_the_crds_and_nothing_else(whole: ManagedFleet) ->
     )
     whole.wait_for(lambda: not any(whole.operator.cluster_wide().values()), "and those outside of namespaces")
     assert len(whole.operator.crds()) == len(CRDS)
+
+
+def _shrink(fleet: ManagedFleet, ended: list[str], count: int) -> None:
+    """So many workers stay once these streams have ended: after the window, and without a moment out of service."""
+    began = time.monotonic()
+    fleet.table.set_active(ended, active=False)
+    fleet.wait_for(lambda: fleet.desired() == count, f"{count} workers are to stay")
+    assert time.monotonic() - began >= WINDOW_S
+    fleet.count, worst = count, 0
+
+    def shrunk() -> bool:
+        nonlocal worst
+        worst = max(worst, fleet.out_of_service())
+        return fleet.is_settled()
+
+    fleet.wait_for(shrunk, f"{count} workers are as wanted")
+    print(f"{count} workers after {time.monotonic() - began:.1f} s")
+    assert worst == 0
 
 
 def _await_scheduler(fleet: ManagedFleet) -> None:
