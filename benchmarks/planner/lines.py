@@ -34,6 +34,7 @@ def print_line(
     peak_mib: float,
     verdict: Verdict | None = None,
     lower_bound: int | None = None,
+    applied: Times | None = None,
 ) -> None:
     """`ms` and `cpu_ms` are medians; what has no meaning for an event is null."""
     line = {
@@ -45,6 +46,8 @@ def print_line(
         "ms": round(statistics.median(times.ms), 3),
         "ms_min": round(min(times.ms), 3),
         "cpu_ms": round(statistics.median(times.cpu_ms), 3),
+        "cpu_ms_min": round(min(times.cpu_ms), 3),
+        "apply_ms": round(min(applied.cpu_ms), 3) if applied else None,
         "peak_mib": round(peak_mib, 2),
         "moves": verdict.moves if verdict else None,
         "lower_bound": lower_bound,

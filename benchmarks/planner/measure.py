@@ -32,10 +32,11 @@ def measure(case: Case, land: Landscape, events: Sequence[str], runs: int) -> No
         world = full if event == "FULL" else land.after(event, full, first)
         prepare = partial(ours.prepare, world)
         times, plan = _time(prepare, ours.run, runs)
+        applied, _ = _time(partial(ours.change, world), ours.apply, runs, anew=True)
         peak_mib = _peak_mib(prepare, ours.run)
         outcome = ours.inspect(plan)
         verdict = judge(world, outcome.target, by_weight=land.variant == "full")
-        print_line(case, event, times, peak_mib, verdict, verdict.forced + outcome.lower_bound)
+        print_line(case, event, times, peak_mib, verdict, verdict.forced + outcome.lower_bound, applied)
 
 
 def measure_rows(case: Case, land: Landscape, runs: int) -> None:

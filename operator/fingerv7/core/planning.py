@@ -13,8 +13,9 @@ from dataclasses import dataclass, field, replace
 
 from fingerv7.core.approval import Answer, Mode, Proposal, answer, propose
 from fingerv7.core.model import Stream
-from fingerv7.core.planner import Candidate, Plan, StreamTable, plan
+from fingerv7.core.planner import Candidate, Owners, Plan, StreamTable, WorkerTable, plan
 from fingerv7.core.planner.model import BALANCING, Policy, Strategy
+from fingerv7.core.planner.owners import NOBODY
 from fingerv7.core.standing import Standing
 from fingerv7.core.world import Memory, World
 
@@ -85,7 +86,9 @@ def plan_round(
     candidates = _candidates(world, memory, standings, scores)
     _note_begun(world, memory)
     unchanged = memory.reuse.about(catalog, _fingerprint(world, memory, candidates))
-    round_ = _Round(world, memory, standings, catalog, candidates)
+    if not unchanged:
+        memory.candidates = WorkerTable(candidates, memory.candidates)
+    round_ = _Round(world, memory, standings, catalog)
 
     may_balance = settled and not rules.paused and not rules.deleting
     due = memory.last_balance is None or now - memory.last_balance >= rules.cooldown_s or bool(asked.rebalance)
@@ -137,13 +140,11 @@ class _Round:
         memory: Memory,
         standings: Mapping[str, Standing],
         catalog: Mapping[str, Stream],
-        candidates: Mapping[str, Candidate],
     ) -> None:
         self._world = world
         self._memory = memory
         self._standings = standings
         self._catalog = catalog
-        self._candidates = candidates
 
     def plan(self, *, may_balance: bool, rotate: Sequence[str]) -> Plan:
         policy = replace(self._world.rules.policy, may_balance=may_balance, rotate=rotate)
@@ -155,8 +156,8 @@ class _Round:
         return self._memory.reuse.get(f"outcome {may_balance}", policy, lambda: self._outcome(made))
 
     def _plan(self, policy: Policy) -> Plan:
-        current = self._memory.reuse.get("current", None, self._current)
-        return plan(self._table(), self._candidates, current, policy)
+        owners = self._memory.reuse.get("owners", None, self._owners)
+        return plan(owners.table, self._memory.candidates, owners, policy)
 
     def _table(self) -> StreamTable:
         known = self._memory.table
@@ -164,8 +165,8 @@ class _Round:
             known = self._memory.table = (self._catalog, StreamTable(self._catalog))
         return known[1]
 
-    def _current(self) -> dict[str, str]:
-        return _current(self._world, self._memory, self._standings)
+    def _owners(self) -> Owners:
+        return _owners(self._table(), self._world, self._memory, self._standings)
 
     def _outcome(self, made: Plan) -> Outcome:
         unplaced = {each.stream: str(each.reason) for each in made.unplaced}
@@ -216,17 +217,21 @@ def _candidates(
         stands = standings[name]
         if stands.stop:
             continue  # lost to its streams, whatever becomes of it
-        found[name] = Candidate(
-            name=name,
-            max_streams=worker.max_streams,
-            capabilities=worker.capabilities,
-            location=worker.location,
-            eligible=stands.accepts,
-            # A paused pool begins no drain; what a dead worker held is still given away.
-            keeps=stands.keeps or world.rules.paused,
-            score_percent=scores.get(name, 100),
-            capacity_changed=memory.capacities.setdefault(worker.uid, worker.max_streams) != worker.max_streams,
+        known, candidate = (
+            memory.candidates.workers.get(name),
+            Candidate(
+                name=name,
+                max_streams=worker.max_streams,
+                capabilities=worker.capabilities,
+                location=worker.location,
+                eligible=stands.accepts,
+                # A paused pool begins no drain; what a dead worker held is still given away.
+                keeps=stands.keeps or world.rules.paused,
+                score_percent=scores.get(name, 100),
+                capacity_changed=memory.capacities.setdefault(worker.uid, worker.max_streams) != worker.max_streams,
+            ),
         )
+        found[name] = known if known == candidate else candidate  # the same object, whose columns are known
     return found
 
 
@@ -266,28 +271,35 @@ def _note_begun(world: World, memory: Memory) -> None:
     }
 
 
-def _current(world: World, memory: Memory, standings: Mapping[str, Standing]) -> dict[str, str]:
-    """Stream → the worker that has it, or is about to get it, or may have it back."""
-    current = {i: name for i, name in memory.intended.items() if name in standings and standings[name].accepts}
-    for name, worker in sorted(world.workers.items()):
+def _owners(table: StreamTable, world: World, memory: Memory, standings: Mapping[str, Standing]) -> Owners:
+    """Who has each stream, or is about to get it, or may have it back."""
+    workers = world.workers
+    held, several = memory.holdings.look(table, {name: w.assignment.grants for name, w in workers.items()})
+    code = {name: n for n, name in enumerate(held.names)}
+    owner = held.codes.copy()
+    for i in several:
+        tokens = {
+            name: workers[name].assignment.grants[i].token
+            for name in held.names
+            if i in workers[name].assignment.grants
+        }
+        owner[table.index[i]] = code[max(tokens, key=tokens.__getitem__)]
+
+    waiting = {i: name for i, name in memory.intended.items() if name in standings and standings[name].accepts}
+    for name in held.names:
         if standings[name].accepts:
-            for i in worker.assignment.revoking:
-                current.setdefault(i, name)
-    granted: dict[str, str] = {}
-    for name, worker in sorted(world.workers.items()):
-        grants = worker.assignment.grants
-        if granted.keys().isdisjoint(grants):
-            granted.update(dict.fromkeys(grants, name))
-            continue
-        for i, grant in grants.items():
-            other = world.workers[granted[i]].assignment.grants[i] if i in granted else None
-            if other is None or grant.token > other.token:
-                granted[i] = name
-    current.update(granted)
+            for i in workers[name].assignment.revoking:
+                waiting.setdefault(i, name)
+    for i, name in waiting.items():
+        place = table.index.get(i)
+        if place is not None and owner[place] == NOBODY:
+            owner[place] = code[name]
+
     for i, (source, target) in memory.approved.items():
-        if current.get(i) == source and standings[target].accepts:
-            current[i] = target
-    return current
+        place = table.index.get(i)
+        if place is not None and owner[place] == code[source] and standings[target].accepts:
+            owner[place] = code[target]
+    return Owners(table, held.names, owner)
 
 
 # --- what follows from it ---------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from fingerv7.core.liveness import Observation
 from fingerv7.core.model import Assignment, Lease, Stream, Worker
 from fingerv7.core.override import Override
 from fingerv7.core.performance import Scores
-from fingerv7.core.planner import Policy, StreamTable
+from fingerv7.core.planner import Holdings, Policy, StreamTable, WorkerTable
 from fingerv7.core.reuse import Reuse
 from fingerv7.core.rotation import Rota
 from fingerv7.core.takeover import Deaths, MassFailure, Takeovers
@@ -100,6 +100,9 @@ class Memory:
     reuse: Reuse = field(default_factory=Reuse)
     table: tuple[Mapping[str, Stream], StreamTable] | None = None
     """A catalog, and its columns for the planner."""
+    candidates: WorkerTable = field(default_factory=lambda: WorkerTable({}))
+    """As the planner was last told of them."""
+    holdings: Holdings = field(default_factory=Holdings)
     still: object = None
     """From what the protocol had nothing to write, the last time that it was asked."""
     served: tuple[Mapping[str, Stream], AbstractSet[str], Mapping[str, Stream]] | None = None

@@ -10,12 +10,12 @@ import pytest
 
 from fingerv7.api.conditions import ApprovalReason
 from fingerv7.core.approval import Asked, Mode
-from fingerv7.core.model import Stream
+from fingerv7.core.model import Stream, Token
 from fingerv7.core.planner import Policy
 from fingerv7.core.planner.model import BALANCING, Strategy, Trigger
 from fingerv7.core.rounds import Memory
 
-from .small_world import T_S, Pool, rules
+from .small_world import LEADER, T_S, Pool, rules
 
 AT_ONCE = Policy(max_moves_per_round_percent=100)
 
@@ -331,3 +331,20 @@ def test_a_score_from_the_spec_is_used_where_performance_counts():
     lease = pool.members["b"].lease
     pool.members["b"].lease = replace(lease, report=json.dumps({"processedCount": 1, "errorCount": 0}))
     assert pool.round().scores == {"a": 50, "b": 100}
+
+
+@pytest.mark.parametrize(("newer", "older"), [("a", "b"), ("b", "a")])
+def test_who_has_a_stream_twice_granted_is_the_worker_with_the_newer_token(newer, older):
+    pool = Pool({"a": 30, "b": 30}, 10)
+    pool.settle()
+    stream = next(iter(pool.members[older].worker.assignment.grants))
+    grant = pool.members[older].worker.assignment.grants[stream]
+    again = replace(grant, token=Token(LEADER, 10_000))
+    stored = pool.members[newer].worker.assignment
+    edited = replace(stored, grants={**stored.grants, stream: again})
+    pool.members[newer].worker = replace(pool.members[newer].worker, assignment=edited)
+    decision = pool.round()
+    assert decision.plan.target[stream] == newer
+    assert [(w.worker, c.stream, c.reason) for w in decision.writes for c in w.changes] == [
+        (older, stream, "DoubleHeld")
+    ]

@@ -13,6 +13,7 @@ from fingerv7.contract import Release
 from fingerv7.core.approval import Mode
 from fingerv7.core.model import Stream
 from fingerv7.core.override import Override
+from fingerv7.core.planner import Holdings, WorkerTable
 from fingerv7.core.reuse import Reuse
 from fingerv7.core.takeover import MassFailure
 
@@ -198,6 +199,7 @@ class Forgetful(Pool):
 
     def round(self):
         self.memory.reuse, self.memory.still = Reuse(), None
+        self.memory.candidates, self.memory.holdings, self.memory.table = WorkerTable({}), Holdings(), None
         return super().round()
 
 

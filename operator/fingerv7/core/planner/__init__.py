@@ -6,7 +6,8 @@ inputs arrive in. The rooms behind it:
 
 - `model`: the values that go in and come out; `views`: a plan without its items;
 - `round`: the order in which everything happens;
-- `table`, `problem`: streams and workers as arrays, sorted into blocks and kinds;
+- `table`, `workers`, `owners`: the catalog, the fleet and who has what as arrays, kept from round to round;
+- `problem`, `suitability`: streams and workers sorted into blocks and kinds;
 - `fleet`: how full each worker is, and with what;
 - `overflow`: what leaves over-full workers;
 - `placing`, with `flow` and `water`: streams without a worker find one;
@@ -34,9 +35,11 @@ from fingerv7.core.planner.model import (
     Unplaced,
     UnplacedReason,
 )
+from fingerv7.core.planner.owners import Holdings, Owners
 from fingerv7.core.planner.problem import Problem, pose
 from fingerv7.core.planner.round import plan, solve
 from fingerv7.core.planner.table import StreamTable
+from fingerv7.core.planner.workers import WorkerTable
 
 __all__ = [
     "BALANCING",
@@ -45,7 +48,9 @@ __all__ = [
     "Alternative",
     "Candidate",
     "Explanation",
+    "Holdings",
     "Move",
+    "Owners",
     "Plan",
     "Policy",
     "Problem",
@@ -54,6 +59,7 @@ __all__ = [
     "Trigger",
     "Unplaced",
     "UnplacedReason",
+    "WorkerTable",
     "plan",
     "pose",
     "solve",

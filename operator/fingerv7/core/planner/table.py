@@ -14,7 +14,7 @@ import numpy as np
 
 from fingerv7.core.columns import Catalog
 from fingerv7.core.model import Stream
-from fingerv7.core.planner.arrays import Codes, Ints
+from fingerv7.core.planner.arrays import Codes, Ints, code_type
 
 
 class Trait(NamedTuple):
@@ -46,9 +46,11 @@ class StreamTable:
             for demand, (capabilities, location, weight) in asked.items()
         }
         codes = np.fromiter(map(code_of.__getitem__, demands), np.int64, len(demands))
-        self.rank: Codes = codes // max(1, len(traits))
+        rank = codes // max(1, len(traits))
+        self.rank: Codes = rank.astype(code_type(len(self.weights)))
         """By stream: its weight's place in `weights`."""
-        self.trait: Codes = codes % max(1, len(traits))
+        self.trait: Codes = (codes % max(1, len(traits))).astype(code_type(len(traits)))
+        self.weight: Ints = self.weights[rank]
         self.largest = int(self.sizes.max(initial=0))
 
     def __len__(self) -> int:
