@@ -30,6 +30,9 @@ from .seen import (
     worker_name,
 )
 
+KOPF_NOTICES_S = 75.0
+"""70 s without an event or a bookmark, and a moment."""
+
 
 @pytest.fixture
 def watched(
@@ -47,17 +50,22 @@ def watched(
 
 
 @pytest.mark.long
-def test_a_watch_that_stalls_silently_kills_nobody_and_hides_no_death(watched: tuple[Fleet, ApiProxy]) -> None:
+def test_watches_that_stall_silently_kill_nobody_and_hide_no_death_and_no_change(
+    watched: tuple[Fleet, ApiProxy],
+) -> None:
     fleet, proxy = watched
     await_ready(fleet, *fleet.workers)
     before, since = fleet.assigned(), fleet.now()
-    proxy.stalls = lambda request: request.kind == "leases"
     stalled_at = time.monotonic()
+    # Every watch of Leases, and the one of StreamPools that there is: kopf is to open another.
+    proxy.stalls = lambda r: r.kind == "leases" or (r.kind == "streampools" and r.at_s < stalled_at)
+    changed = fleet.patch_pool({"statusRefreshInterval": "29s"})["metadata"]["generation"]
     fleet.wait_for(lambda: time.monotonic() > stalled_at + 2 * TAKEOVER_S, SOON_S, "2 T are over")
     assert fleet.assigned() == before
     assert gaps(fleet, since) == [], "a stream was stopped"
     warnings = [line for line in fleet.operators["operator-a"].lines() if "lags behind" in line["message"]]
     assert warnings, "it has noticed"
+    assert fleet.stream_pool()["status"]["observedGeneration"] < changed
     judge(fleet, "Lease watch stalled for 2 T, everybody lives", since=since, allowed_gap_s=0.0)
 
     dead = fleet.workers[worker_name(1)]
@@ -67,6 +75,11 @@ def test_a_watch_that_stalls_silently_kills_nobody_and_hides_no_death(watched: t
     # Only direct reads tell about workers; one of each silence, so the last one can be T old.
     judge(
         fleet, "a worker killed while the Lease watch is stalled", since=killed_at, allowed_gap_s=2 * TAKEOVER_S + 1
+    )
+    fleet.wait_for(
+        lambda: fleet.stream_pool()["status"]["observedGeneration"] >= changed,
+        KOPF_NOTICES_S,
+        "kopf has noticed that its watch of StreamPools stalled",
     )
     proxy.stalls = lambda _: False
 
