@@ -26,6 +26,7 @@ from fingerv7.core.rounds import held_catalog
 from fingerv7.runtime import memory
 from fingerv7.runtime.clocks import Clocks
 from fingerv7.runtime.fleet import Fleet
+from fingerv7.runtime.fleets import Fleets
 from fingerv7.runtime.office import Office
 from fingerv7.runtime.pool_loop import PoolLoop
 from fingerv7.runtime.term import Term
@@ -50,7 +51,10 @@ class Accepting:
 def filled() -> tuple[PoolLoop, Fleet]:
     clock = time.monotonic
     api: Any = Accepting()
-    fleet = Fleet(api, namespace=None, clock=clock)
+    fleets = Fleets(api, clock=clock)
+    fleet = fleets.of("ns")
+    fleet.workers.synced.set()
+    fleet.leases.synced.set()
     pool = StreamPool.parse(
         {
             "apiVersion": "fingerv7.io/v1alpha1",
@@ -90,7 +94,7 @@ def filled() -> tuple[PoolLoop, Fleet]:
             }
         )
     recorder: Any = SimpleNamespace(record=lambda *_, **__: asyncio.sleep(0))
-    loop = PoolLoop(KEY, pool, Office(api, fleet, Term(LEADER, may_write=lambda: True), recorder, Clocks()))
+    loop = PoolLoop(KEY, pool, Office(api, fleets, Term(LEADER, may_write=lambda: True), recorder, Clocks()))
     return loop, fleet
 
 

@@ -18,7 +18,7 @@ from fingerv7.adapters.kube.errors import KubeError
 from fingerv7.adapters.kube.resources import STREAMPOOLS
 from fingerv7.runtime.clocks import Clocks
 from fingerv7.runtime.feed import PoolFeed
-from fingerv7.runtime.fleet import Fleet
+from fingerv7.runtime.fleets import Fleets
 from fingerv7.runtime.main import _in_office, _take_office
 from fingerv7.runtime.office import Office
 from fingerv7.runtime.term import Term
@@ -93,7 +93,7 @@ class Replica:
         self.link: Link | None = None
         self.term: _Term | None = None
         self.election: Election | None = None
-        self.fleet: Fleet | None = None
+        self.fleets: Fleets | None = None
         self._stop: asyncio.Event | None = None
         self._lives = 0
 
@@ -105,7 +105,9 @@ class Replica:
     @property
     def sees(self) -> bool:
         """Whether nothing keeps its watches from telling it what happens."""
-        return self.fleet is not None and not self.fleet.workers.last_error and not self.fleet.leases.last_error
+        fleets = self.fleets or ()
+        informers = [informer for fleet in fleets for informer in (fleet.workers, fleet.leases)]
+        return bool(informers) and not any(informer.last_error for informer in informers)
 
     def start(self) -> None:
         if self.process and self.process.alive:
@@ -113,7 +115,7 @@ class Replica:
         self._lives += 1
         self.process = self.world.loop.process(f"{self.name}#{self._lives}", self.clock)
         self.link = self.world.link(self.process, self.crash)
-        self.term = self.election = self.fleet = self._stop = None
+        self.term = self.election = self.fleets = self._stop = None
         self.process.spawn(self._serve(self.process, self.link))
 
     def crash(self) -> None:
@@ -146,7 +148,7 @@ class Replica:
             wall=clock.wall,
         )
         api = SimKube(link, request_timeout_s=world.request_timeout_s, watch_stall_s=world.watch_stall_s)
-        fleet = self.fleet = Fleet(api, namespace=None, clock=clocks.monotonic)
+        fleets = self.fleets = Fleets(api, clock=clocks.monotonic)
         election = self.election = Election(
             api,
             namespace=NAMESPACE,
@@ -165,17 +167,17 @@ class Replica:
         stop = self._stop = asyncio.Event()
         stopping = asyncio.create_task(stop.wait())
         forever = [
-            asyncio.create_task(fleet.workers.run()),
-            asyncio.create_task(fleet.leases.run()),
+            *(asyncio.create_task(fleet.workers.run()) for fleet in fleets),
+            *(asyncio.create_task(fleet.leases.run()) for fleet in fleets),
             asyncio.create_task(_watch_pools(api, feed)),
         ]
         outside = {stopping, *forever}
-        acquiring = asyncio.create_task(_take_office(election, fleet, Vitals()))
+        acquiring = asyncio.create_task(_take_office(election, fleets, Vitals()))
         await asyncio.wait({acquiring, *outside}, return_when=asyncio.FIRST_COMPLETED)
         if acquiring.done():
             silence: Any = _Silence(world)
             term = self.term = _Term(acquiring.result(), self, election)
-            await _in_office(Office(api, fleet, term, silence, clocks, silence), election, feed, outside)
+            await _in_office(Office(api, fleets, term, silence, clocks, silence), election, feed, outside)
         else:
             acquiring.cancel()
             await asyncio.gather(acquiring, return_exceptions=True)

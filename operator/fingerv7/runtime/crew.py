@@ -85,6 +85,7 @@ class CrewLoop:
         self._key = key
         self._loop = loop
         self._office = office
+        self._fleet = office.fleets.of(key[0])
         self._pods = pods
         self._clock = office.clocks.monotonic
         self._lane = Lane(office.api, reads=READS, writes=WRITES, clock=self._clock)
@@ -140,8 +141,8 @@ class CrewLoop:
 
     async def _round(self) -> float:
         """One round; for how many seconds at most to wait for news before the next."""
-        pool, fleet = self._loop.pool, self._office.fleet
-        if fleet.workers.version < fleet.present:
+        pool, fleet = self._loop.pool, self._fleet
+        if not fleet.caught_up:
             return BUSY_S  # not every worker is known yet
         if pool.spec.workers is None and not fleet.managed_of(self._key):
             await self._rest(pool)
@@ -220,7 +221,7 @@ class CrewLoop:
 
     def _gather(self, pool: StreamPool) -> Crew:
         namespace, name = self._key
-        fleet, unknown = self._office.fleet, self._office.term.unknown
+        fleet, unknown = self._fleet, self._office.term.unknown
         members: list[Member] = []
         others: list[Traits] = []
         for worker in fleet.workers_of(self._key).values():
@@ -263,7 +264,7 @@ class CrewLoop:
         if present >= limit:
             return frozenset()
         namespace, pool = self._key
-        store = self._office.fleet.workers.store
+        store = self._fleet.workers.store
         taken: set[int] = set()
         for ordinal in range(1, MAX_ORDINAL + 1):
             if ordinal - len(taken) > limit + present:

@@ -83,7 +83,7 @@ class CrewWriter:
 
     def __init__(self, office: Office, pods: PodWatch, *, key: PoolKey, pool_uid: str) -> None:
         self._api = office.api
-        self._fleet = office.fleet
+        self._fleet = office.fleets.of(key[0])
         self._term = office.term
         self._clock = office.clocks.monotonic
         self._pods = pods

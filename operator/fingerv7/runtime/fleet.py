@@ -1,4 +1,4 @@
-"""Every FingerWorker and worker Lease of the cluster, as two informers, sorted by pool.
+"""Every FingerWorker and worker Lease of a namespace, or of all, as two informers, sorted by pool.
 
 Runs in every replica from its start, leader or not, so that a standby has measured silence itself when it takes
 over. It decides nothing; it wakes whoever listens to a pool when something of that pool changed.
@@ -43,8 +43,8 @@ class Fleet:
         self._observations: dict[Key, Observation] = {}
         self._listeners: dict[PoolKey, Callable[[], None]] = {}
         self._gap = 0
-        self.present = 0
-        """The version that the watch of FingerWorkers must have reached before a term may rely on it."""
+        self.present: int | None = None
+        """The version that the watch of FingerWorkers must have reached before a term may rely on it, once known."""
         self.workers: Informer[Worker] = Informer(
             api,
             FINGERWORKERS,
@@ -63,13 +63,24 @@ class Fleet:
             clock=clock,
         )
 
-    async def synced(self) -> None:
-        await self.workers.synced.wait()
-        await self.leases.synced.wait()
+    @property
+    def synced(self) -> bool:
+        """Whether everything was listed once."""
+        return self.workers.synced.is_set() and self.leases.synced.is_set()
+
+    async def tried(self) -> None:
+        """Until everything was listed, or could not be."""
+        await self.workers.tried.wait()
+        await self.leases.tried.wait()
 
     async def catch_up(self) -> None:
         """A term begins: find out up to where the watch has to get to show all that is true now. Raises KubeError."""
         self.present = await self.workers.expect_present()
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether everybody is known who existed when the term began."""
+        return self.synced and self.present is not None and self.workers.version >= self.present
 
     def listen(self, pool: PoolKey, wake: Callable[[], None]) -> None:
         self._listeners[pool] = wake

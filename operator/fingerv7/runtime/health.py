@@ -12,7 +12,7 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from fingerv7.adapters.kube.election import Election
-from fingerv7.runtime.fleet import Fleet
+from fingerv7.runtime.fleets import Fleets
 from fingerv7.runtime.metrics import Metrics
 from fingerv7.runtime.vitals import Vitals
 
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 async def serve_health(
     listen: tuple[str | None, int] | None,
-    fleet: Fleet,
+    fleets: Fleets,
     election: Election,
     metrics: Metrics,
     vitals: Vitals,
@@ -36,7 +36,7 @@ async def serve_health(
         stuck = vitals.stuck()
         said = {
             "leader": election.may_write,
-            "synced": fleet.workers.synced.is_set() and fleet.leases.synced.is_set(),
+            "synced": all(fleet.synced for fleet in fleets),
             "stuck": {name: f"idle for {seconds:.0f} s" for name, seconds in stuck.items()},
         }
         if stuck:
@@ -45,8 +45,8 @@ async def serve_health(
 
     async def scrape(_: web.Request) -> web.Response:
         metrics.leader.set(election.may_write)
-        metrics.known_workers.set(len(fleet.workers.store))
-        metrics.watch_gaps.set(fleet.leases.gap)
+        metrics.known_workers.set(sum(len(fleet.workers.store) for fleet in fleets))
+        metrics.watch_gaps.set(sum(fleet.leases.gap for fleet in fleets))
         return web.Response(body=metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     app = web.Application()

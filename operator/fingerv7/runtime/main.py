@@ -21,12 +21,12 @@ import kopf
 from fingerv7.adapters.kube.client import KubeClient
 from fingerv7.adapters.kube.credentials import Credentials, load_credentials
 from fingerv7.adapters.kube.election import Election
-from fingerv7.adapters.kube.errors import CredentialsError, KubeError
+from fingerv7.adapters.kube.errors import CredentialsError
 from fingerv7.adapters.kube.events import EventRecorder
 from fingerv7.runtime import handlers, logs, memory
 from fingerv7.runtime.clocks import Clocks
 from fingerv7.runtime.feed import PoolFeed
-from fingerv7.runtime.fleet import Fleet
+from fingerv7.runtime.fleets import Fleets
 from fingerv7.runtime.health import serve_health
 from fingerv7.runtime.metrics import Metrics
 from fingerv7.runtime.office import Office
@@ -64,7 +64,7 @@ async def serve(settings: Settings, credentials: Credentials) -> int:
         api = await stack.enter_async_context(KubeClient(credentials, request_timeout_s=5.0, concurrency=48))
         # Renewals never queue behind the fleet's writes.
         election_api = await stack.enter_async_context(KubeClient(credentials, concurrency=2))
-        fleet = _fleet(api, settings, clocks)
+        fleets = Fleets(api, namespaces=settings.watch_namespaces, clock=clocks.monotonic)
         election = Election(
             election_api,
             namespace=settings.namespace,
@@ -73,22 +73,22 @@ async def serve(settings: Settings, credentials: Credentials) -> int:
             renew_deadline_s=settings.renew_deadline_s,
             retry_s=settings.retry_s,
         )
-        watching = {asyncio.create_task(fleet.workers.run()), asyncio.create_task(fleet.leases.run())}
+        informers = [informer for fleet in fleets for informer in (fleet.workers, fleet.leases)]
+        watching = {asyncio.create_task(informer.run()) for informer in informers}
         stopping = asyncio.create_task(stop.wait())
-        vitals.watch("watch of FingerWorkers", fleet.workers.idle_s, at_most_s=WATCH_STUCK_S)
-        vitals.watch("watch of Leases", fleet.leases.idle_s, at_most_s=WATCH_STUCK_S)
+        for informer in informers:
+            vitals.watch(f"watch of {informer.name}", informer.idle_s, at_most_s=WATCH_STUCK_S)
         try:
-            await serve_health(settings.listen, fleet, election, metrics, vitals, stack)
+            await serve_health(settings.listen, fleets, election, metrics, vitals, stack)
             async with _kopf(settings, credentials, feed, stop) as serving:
                 outside = {stopping, serving, *watching}
-                acquiring = asyncio.create_task(_take_office(election, fleet, vitals))
+                acquiring = asyncio.create_task(_take_office(election, fleets, vitals))
                 await asyncio.wait({acquiring, *outside}, return_when=asyncio.FIRST_COMPLETED)
                 if acquiring.done():
                     term = Term(acquiring.result(), may_write=lambda: election.may_write)
                     office = Office(
-                        api, fleet, term, EventRecorder(api), clocks, metrics, vitals, settings.sidecar_image,
-                        frozenset(settings.watch_namespaces),
-                    )  # fmt: skip
+                        api, fleets, term, EventRecorder(api), clocks, metrics, vitals, settings.sidecar_image
+                    )
                     ended = await _in_office(office, election, feed, outside)
                 else:
                     acquiring.cancel()
@@ -144,15 +144,9 @@ async def _reclaim_signals(ready: asyncio.Event, stop: asyncio.Event) -> None:
     _on_signals(stop)
 
 
-def _fleet(api: KubeClient, settings: Settings, clocks: Clocks) -> Fleet:
-    """Several namespaces are watched as all of them: an informer each would multiply the standby's cost."""
-    namespace = settings.watch_namespaces[0] if len(settings.watch_namespaces) == 1 else None
-    return Fleet(api, namespace=namespace, clock=clocks.monotonic)
-
-
-async def _take_office(election: Election, fleet: Fleet, vitals: Vitals) -> int:
+async def _take_office(election: Election, fleets: Fleets, vitals: Vitals) -> int:
     """Wait to be elected; the term's leader epoch."""
-    await fleet.synced()
+    await fleets.synced()
     log.info("standing for election", extra={"identity": election.identity})
     vitals.watch("election", election.idle_s, at_most_s=ELECTION_STUCK_S)
     return await election.acquire()
@@ -162,15 +156,16 @@ async def _in_office(
     office: Office, election: Election, feed: PoolFeed, outside: set[asyncio.Task[Any]]
 ) -> set[asyncio.Task[Any]]:
     """One term, until one of the tasks `outside` ends, or one of its own that never should; those that ended."""
-    fleet, term = office.fleet, office.term
+    fleets, term = office.fleets, office.term
     holding = asyncio.create_task(election.hold())
-    catching_up = asyncio.create_task(_catch_up(fleet))
+    known = asyncio.Event()
+    catching_up = asyncio.create_task(fleets.catch_up(known))
+    knowing = asyncio.create_task(known.wait())
     try:
-        await asyncio.wait({*outside, catching_up}, return_when=asyncio.FIRST_COMPLETED)
-        if not catching_up.done():
-            return {task for task in outside if task.done()}
-        catching_up.result()
-        term.begin(fleet.highest_leader_epoch())
+        await asyncio.wait({*outside, catching_up, knowing}, return_when=asyncio.FIRST_COMPLETED)
+        if not known.is_set():
+            return {task for task in (*outside, catching_up) if task.done()}
+        term.begin(fleets.highest_leader_epoch())
         log.info("in office", extra={"identity": election.identity, "leader_epoch": term.leader_epoch})
         pools = Pools(office)
         looking_after = asyncio.create_task(_look_after(pools, feed, office))
@@ -189,6 +184,7 @@ async def _in_office(
     finally:
         holding.cancel()
         catching_up.cancel()
+        knowing.cancel()
         await office.recorder.close()
 
 
@@ -203,18 +199,6 @@ def _status_of(ended: set[asyncio.Task[Any]], *, asked_to: bool) -> int:
     for error in broken:
         log.critical("a task that never ends has failed", exc_info=error)
     return 0 if asked_to and not broken else 1
-
-
-async def _catch_up(fleet: Fleet) -> None:
-    """The term's decisions begin with what is true now."""
-    while True:
-        try:
-            await fleet.catch_up()
-        except KubeError as error:
-            log.warning("cannot read the present version of FingerWorkers: %s", error)
-            await asyncio.sleep(1.0)
-        else:
-            return
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from fingerv7.adapters.kube.api import KubeApi
 from fingerv7.adapters.kube.events import EventRecorder
 from fingerv7.runtime.clocks import Clocks
-from fingerv7.runtime.fleet import Fleet
+from fingerv7.runtime.fleets import Fleets
 from fingerv7.runtime.metrics import Metrics
 from fingerv7.runtime.term import Term
 from fingerv7.runtime.vitals import Vitals
@@ -21,7 +21,7 @@ class Office:
     """The leader's connections, its right to write, and its clocks."""
 
     api: KubeApi
-    fleet: Fleet
+    fleets: Fleets
     term: Term
     recorder: EventRecorder
     clocks: Clocks = field(default_factory=Clocks)
@@ -29,8 +29,3 @@ class Office:
     vitals: Vitals = field(default_factory=Vitals)
     sidecar_image: str = ""
     """For managed workers of pools that name none."""
-    namespaces: frozenset[str] = frozenset()
-    """Those that are served; empty for all. The watches may show more."""
-
-    def serves(self, namespace: str) -> bool:
-        return not self.namespaces or namespace in self.namespaces

@@ -18,8 +18,6 @@ from fingerv7.core.managed.model import Pod
 from fingerv7.runtime.fleet import PoolKey
 from fingerv7.runtime.vitals import WATCH_STUCK_S, Vitals
 
-_NAME = "watch of Pods"
-
 
 class PodWatch:
     """An informer that starts when it is needed, and wakes whoever listens to a pool."""
@@ -37,16 +35,17 @@ class PodWatch:
             label_selector=f"{MANAGED_LABEL}=true",
             clock=clock,
         )
+        self._name = f"watch of {self._informer.name}"
 
     def start(self) -> None:
         """Once; again is no harm."""
         if self._task is None:
-            self._task = asyncio.create_task(self._informer.run(), name="watch of pods")
-            self._vitals.watch(_NAME, self._informer.idle_s, at_most_s=WATCH_STUCK_S)
+            self._task = asyncio.create_task(self._informer.run(), name=self._name)
+            self._vitals.watch(self._name, self._informer.idle_s, at_most_s=WATCH_STUCK_S)
 
     async def stop(self) -> None:
         if self._task is not None:
-            self._vitals.forget(_NAME)
+            self._vitals.forget(self._name)
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 

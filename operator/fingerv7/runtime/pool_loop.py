@@ -70,7 +70,7 @@ class PoolLoop:
         self.key = key
         self.pool = pool
         namespace, _ = key
-        self._fleet = office.fleet
+        self._fleet = office.fleets.of(namespace)
         self._term = office.term
         self._clocks = office.clocks
         self._metrics = office.metrics
@@ -169,6 +169,8 @@ class PoolLoop:
 
     async def _round(self) -> float:
         """One round; for how many seconds at most to wait for news before the next."""
+        if not self._fleet.synced:
+            return TICK_S  # a Lease without a worker, or a worker without one, may only look so
         world = self._gather()
         if not self._barrier_passed:
             self._barrier_passed = self._barrier(world)
@@ -265,8 +267,8 @@ class PoolLoop:
         unstamped can have been created before them.
         """
         stamped = all(worker.assignment.leader_epoch == self._term.leader_epoch for worker in world.workers.values())
-        seen_enough = self._fleet.workers.version >= max(self._publisher.last_stamp, self._fleet.present)
-        return stamped and not world.unreadable and seen_enough
+        seen_stamps = self._fleet.workers.version >= self._publisher.last_stamp
+        return stamped and not world.unreadable and self._fleet.caught_up and seen_stamps
 
     def _gather(self) -> World:
         namespace, _ = self.key

@@ -42,10 +42,8 @@ class Pools:
         self._office = office
         self._runners: dict[PoolKey, _Runner] = {}
         self._strays = Strays(office)
-        fleet = office.fleet
-        self._pods = PodWatch(
-            office.api, namespace=fleet.namespace, clock=office.clocks.monotonic, vitals=office.vitals
-        )
+        self._pods: dict[str | None, PodWatch] = {}
+        """By what is watched: a namespace, or None for all of them."""
         self.superseded = asyncio.Event()
         """Set when a newer leader was seen: the process must end."""
 
@@ -74,7 +72,7 @@ class Pools:
             await runner.stop()
             runner = self._runners.get(key)
         if runner is None:
-            runner = self._runners[key] = _Runner(self._office, key, pool, self._pods, self.superseded)
+            runner = self._runners[key] = _Runner(self._office, key, pool, self._pods_of(key[0]), self.superseded)
             runner.start()
         elif runner.uid == pool.metadata.uid:
             runner.update(pool)
@@ -90,7 +88,16 @@ class Pools:
     async def stop(self) -> None:
         await asyncio.gather(*(runner.stop() for runner in self._runners.values()))
         self._runners.clear()
-        await self._pods.stop()
+        await asyncio.gather(*(pods.stop() for pods in self._pods.values()))
+
+    def _pods_of(self, namespace: str) -> PodWatch:
+        office = self._office
+        watched = office.fleets.of(namespace).namespace
+        if watched not in self._pods:
+            self._pods[watched] = PodWatch(
+                office.api, namespace=watched, clock=office.clocks.monotonic, vitals=office.vitals
+            )
+        return self._pods[watched]
 
     def _on_its_way_out(self, key: PoolKey, body: Mapping[str, Any]) -> StreamPool | None:
         """A pool that is being deleted does not wait for its spec to be mended: the last good one is enough, and for

@@ -48,7 +48,7 @@ class Prober:
 
     def __init__(self, office: Office, *, namespace: str) -> None:
         self._api = office.api
-        self._fleet = office.fleet
+        self._fleet = office.fleets.of(namespace)
         self._namespace = namespace
         self._clock = office.clocks.monotonic
         self._proofs: dict[str, _Proof] = {}

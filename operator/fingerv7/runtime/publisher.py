@@ -35,7 +35,7 @@ class Publisher:
 
     def __init__(self, office: Office, *, namespace: str) -> None:
         self._api = office.api
-        self._fleet = office.fleet
+        self._fleet = office.fleets.of(namespace)
         self._term = office.term
         self._namespace = namespace
         self._unknown = office.term.unknown

@@ -29,7 +29,7 @@ class Registrar:
 
     def __init__(self, office: Office, *, namespace: str) -> None:
         self._api = office.api
-        self._fleet = office.fleet
+        self._fleet = office.fleets.of(namespace)
         self._term = office.term
         self._recorder = office.recorder
         self._clock = office.clocks.monotonic

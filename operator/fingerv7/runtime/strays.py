@@ -28,7 +28,7 @@ class Strays:
     def __init__(self, office: Office) -> None:
         self._office = office
         self._api = office.api
-        self._fleet = office.fleet
+        self._fleets = office.fleets
         self._recorder = office.recorder
         self._clocks = office.clocks
 
@@ -36,9 +36,9 @@ class Strays:
         """Until cancelled. `existing`: the pools that are looked after."""
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
-            for key in sorted(self._fleet.pools() - set(existing())):
-                # What is in other namespaces is somebody else's, though a watch of several shows it.
-                if self._office.serves(key[0]) and await self._is_missing(key):
+            referred = {key for fleet in self._fleets for key in fleet.pools()}
+            for key in sorted(referred - set(existing())):
+                if await self._is_missing(key):
                     await self._tell(key)
 
     async def _is_missing(self, key: PoolKey) -> bool:
@@ -57,7 +57,7 @@ class Strays:
         publisher = Publisher(self._office, namespace=namespace)
         registrar = Registrar(self._office, namespace=namespace)
         message = f"there is no StreamPool {pool} in namespace {namespace}; create it, or delete this FingerWorker"
-        for name, worker in self._fleet.workers_of(key).items():
+        for name, worker in self._fleets.of(namespace).workers_of(key).items():
             if worker.deleting and worker.finalizer and worker.assignment.empty:
                 await registrar.let_go(worker)
                 continue

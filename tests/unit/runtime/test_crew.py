@@ -32,7 +32,6 @@ def a_pool(container=None, *, spec=None, **workers):
 def a_loop(pool):
     office = SimpleNamespace(
         api=None,
-        fleet=None,
         term=SimpleNamespace(unknown={}, may_write=True),
         recorder=None,
         clocks=SimpleNamespace(monotonic=lambda: 0.0, wall=lambda: 0.0),
@@ -135,7 +134,7 @@ async def test_a_right_that_is_withdrawn_is_told_also_where_pods_were_seen_befor
     async def tell(_, seen):
         told.append(seen)
 
-    loop._office.fleet = SimpleNamespace(
+    loop._fleet = SimpleNamespace(
         workers_of=lambda _: {"radio-001": worker}, lease=lambda *_: None, workers=SimpleNamespace(store={})
     )
     loop._pods = SimpleNamespace(error="403 Forbidden: pods is forbidden", pod=lambda *_: None)

@@ -54,9 +54,10 @@ class Refusing:
 
 def a_writer(error):
     workers = SimpleNamespace(resource_version=lambda _: 1)
+    fleet = SimpleNamespace(workers=workers, put_worker=lambda _: None)
     office = SimpleNamespace(
         api=Refusing(error),
-        fleet=SimpleNamespace(workers=workers, put_worker=lambda _: None),
+        fleets=SimpleNamespace(of=lambda _: fleet),
         term=SimpleNamespace(may_write=True),
         clocks=SimpleNamespace(monotonic=lambda: 100.0),
         metrics=Metrics(),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import socket
 from types import SimpleNamespace
@@ -32,13 +31,12 @@ async def test_the_probe_says_who_is_stuck():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         listen = free.getsockname()
-    synced = asyncio.Event()
-    informer = SimpleNamespace(synced=synced, store={}, gap=0)
-    fleet = SimpleNamespace(workers=informer, leases=informer)
+    informer = SimpleNamespace(store={}, gap=0)
+    fleets = [SimpleNamespace(workers=informer, leases=informer, synced=synced) for synced in (True, False)]
     vitals, idle = Vitals(), [0.0]
     vitals.watch("pool ns/radio", lambda: idle[0], at_most_s=120.0)
     async with contextlib.AsyncExitStack() as stack:
-        await serve_health(listen, fleet, SimpleNamespace(may_write=True), Metrics(), vitals, stack)
+        await serve_health(listen, fleets, SimpleNamespace(may_write=True), Metrics(), vitals, stack)
         session = await stack.enter_async_context(aiohttp.ClientSession())
 
         async def probe() -> tuple[int, dict]:
@@ -62,10 +60,8 @@ async def test_without_a_host_it_is_reached_by_either_family():
         except OSError:
             pytest.skip("this machine has no IPv6 on its loopback")
         port = free.getsockname()[1]
-    informer = SimpleNamespace(synced=asyncio.Event(), store={}, gap=0)
-    fleet = SimpleNamespace(workers=informer, leases=informer)
     async with contextlib.AsyncExitStack() as stack:
-        await serve_health((None, port), fleet, SimpleNamespace(may_write=True), Metrics(), Vitals(), stack)
+        await serve_health((None, port), [], SimpleNamespace(may_write=True), Metrics(), Vitals(), stack)
         session = await stack.enter_async_context(aiohttp.ClientSession())
         for host in ("127.0.0.1", "[::1]"):
             async with session.get(f"http://{host}:{port}/healthz") as answer:

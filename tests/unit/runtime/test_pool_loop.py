@@ -9,7 +9,7 @@ from fingerv7.adapters.kube.errors import ApiUnreachable
 from fingerv7.api.streampool import StreamPool
 from fingerv7.contract import FINALIZER, POOL_LABEL
 from fingerv7.runtime.clocks import Clocks
-from fingerv7.runtime.fleet import Fleet
+from fingerv7.runtime.fleets import Fleets
 from fingerv7.runtime.office import Office
 from fingerv7.runtime.pool_loop import PoolLoop
 from fingerv7.runtime.term import Term
@@ -83,11 +83,15 @@ class InOffice:
     def __init__(self) -> None:
         self.now = 1000.0
         self.api = Server()
-        self.fleet = Fleet(self.api, namespace=None, clock=lambda: self.now)  # type: ignore[arg-type]
+        fleets = Fleets(self.api, clock=lambda: self.now)  # type: ignore[arg-type]
+        self.fleet = fleets.of("ns")
+        self.fleet.present = 0
+        self.fleet.workers.synced.set()
+        self.fleet.leases.synced.set()
         clocks = Clocks(monotonic=lambda: self.now)
         recorder = SimpleNamespace(record=lambda *_, **__: asyncio.sleep(0))
         self.term = Term(LEADER, may_write=lambda: True)
-        self.loop = PoolLoop(KEY, POOL, Office(self.api, self.fleet, self.term, recorder, clocks))  # type: ignore[arg-type]
+        self.loop = PoolLoop(KEY, POOL, Office(self.api, fleets, self.term, recorder, clocks))  # type: ignore[arg-type]
 
     def passes_barrier(self) -> bool:
         return self.loop._barrier(self.loop._gather())
@@ -151,3 +155,18 @@ async def test_chores_that_never_end_count_as_well():
     finally:
         running.cancel()
         await asyncio.wait([running])
+
+
+async def test_of_a_namespace_that_cannot_be_listed_nothing_is_concluded():
+    it = InOffice()
+    it.fleet.present = None
+    it.fleet.workers.synced.clear()
+    it.fleet.leases.put({**lease("a"), "metadata": {**lease("a")["metadata"], "annotations": {}}})
+    it.now += 1e6  # silent for ever, and of no worker: as it looks
+    patience_s = await it.loop._round()
+    assert patience_s > 0
+    assert it.loop._chores is None
+    it.fleet.workers.synced.set()
+    await it.loop._round()
+    assert it.loop._chores is not None
+    assert not it.passes_barrier(), "its present version is not known"

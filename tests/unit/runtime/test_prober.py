@@ -44,7 +44,9 @@ async def test_thousands_of_silent_workers_are_looked_at_in_portions_and_the_una
         observation=lambda _, name: observe(None, lease(name), 0.0), leases=SimpleNamespace(put=lambda raw: None)
     )
     clocks = SimpleNamespace(monotonic=lambda: now[0])
-    prober = Prober(SimpleNamespace(api=server, fleet=fleet, clocks=clocks), namespace="ns")
+    prober = Prober(
+        SimpleNamespace(api=server, fleets=SimpleNamespace(of=lambda _: fleet), clocks=clocks), namespace="ns"
+    )
     workers = [Worker(name, f"uid-{name}", 1, "radio", 10) for name in NAMES]
     rounds = 0
     while len(prober.confirmed()) < 2 * AT_ONCE:
@@ -63,7 +65,9 @@ async def test_what_is_revoked_after_a_proof_does_not_wait_for_the_next_turn():
         observation=lambda _, name: observe(None, lease(name), 0.0), leases=SimpleNamespace(put=lambda raw: None)
     )
     clocks = SimpleNamespace(monotonic=lambda: now[0])
-    prober = Prober(SimpleNamespace(api=Server(set()), fleet=fleet, clocks=clocks), namespace="ns")
+    prober = Prober(
+        SimpleNamespace(api=Server(set()), fleets=SimpleNamespace(of=lambda _: fleet), clocks=clocks), namespace="ns"
+    )
 
     def revoking(epoch: int) -> list[tuple[Worker, float]]:
         return [(Worker("w", "uid-w", 1, "radio", 10, assignment=Assignment(epoch, 1, {}, {"s": epoch})), 20.0)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from types import SimpleNamespace
 
 from fingerv7.adapters.kube.errors import OutcomeUnknown
 from fingerv7.core.handover import Write
@@ -32,7 +33,8 @@ class Store:
 
 class Office:
     def __init__(self) -> None:
-        self.fleet = self.api = Store()
+        self.api = Store()
+        self.fleets = SimpleNamespace(of=lambda _: self.api)
         self.term = Term(1, may_write=lambda: True)
 
 
@@ -95,7 +97,7 @@ class Unanswered(Store):
 
 async def test_a_write_decided_on_what_an_unanswered_one_stored_stays_open_when_that_one_is_found():
     office = Office()
-    office.fleet = office.api = Unanswered()
+    office.api = Unanswered()
     office.term.begin(0)
     publisher = Publisher(office, namespace="ns")
     await publisher.publish([GRANT], {"a": WORKER}, lambda _worker, _assignment: {})

@@ -1,4 +1,4 @@
-"""Workers of no pool, as far as they are this operator's business."""
+"""Workers of no pool."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from fingerv7.runtime.office import Office
 
 
 @pytest.mark.parametrize(
-    ("served", "asked"),
-    [((), {"theirs/a", "ours/lost"}), (("ours", "more"), {"ours/lost"})],
+    "referred",
+    [
+        [[("theirs", "a"), ("ours", "kept"), ("ours", "lost")]],
+        [[("theirs", "a")], [("ours", "kept"), ("ours", "lost")]],
+    ],
     ids=["everywhere", "two-namespaces"],
 )
-async def test_pools_are_looked_for_only_where_the_operator_serves(monkeypatch, served, asked):
+async def test_pools_that_workers_refer_to_are_looked_for_in_every_namespace(monkeypatch, referred):
     monkeypatch.setattr(strays, "LOOK_EVERY_S", 0.0)
     seen, twice = [], asyncio.Event()
 
@@ -27,11 +30,11 @@ async def test_pools_are_looked_for_only_where_the_operator_serves(monkeypatch, 
             twice.set()
         return {}
 
-    fleet = SimpleNamespace(pools=lambda: frozenset({("theirs", "a"), ("ours", "kept"), ("ours", "lost")}))
-    office = Office(SimpleNamespace(get=get), fleet, None, None, namespaces=frozenset(served))
+    fleets = [SimpleNamespace(pools=lambda names=names: frozenset(names)) for names in referred]
+    office = Office(SimpleNamespace(get=get), fleets, None, None)
     looking = asyncio.create_task(strays.Strays(office).run(lambda: [("ours", "kept")]))
     async with asyncio.timeout(5):
         await twice.wait()
     looking.cancel()
     await asyncio.gather(looking, return_exceptions=True)
-    assert set(seen) == asked
+    assert set(seen) == {"theirs/a", "ours/lost"}

@@ -17,7 +17,6 @@ import aiohttp
 
 from fingerv7.adapters.kube.credentials import Credentials
 
-_CONNECTIONS: Final = 64
 _READ_BUFFER: Final = 256 * 1024
 # A peer that vanished is noticed on an idle watch within some 25 s, before the bookmarks' minute is over.
 _KEEPALIVE: Final = (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3))
@@ -64,7 +63,10 @@ class Connections:
 
     def _open(self) -> _Session:
         connector = aiohttp.TCPConnector(
-            limit=_CONNECTIONS, ssl=self._credentials.ssl_context, socket_factory=_socket
+            # The client bounds its requests. Watches, which stay, must not take the place of any.
+            limit=0,
+            ssl=self._credentials.ssl_context,
+            socket_factory=_socket,
         )
         session = aiohttp.ClientSession(
             connector=connector,

@@ -62,7 +62,8 @@ class Informer(Generic[T]):
         chunk: int = 500,
     ) -> None:
         self._api = api
-        self._name = resource.plural
+        self.name = resource.plural if namespace is None else f"{resource.plural} in {namespace}"
+        """For people."""
         self._path = resource.path(namespace)
         self._params = {"labelSelector": label_selector} if label_selector else {}
         self._clock = clock
@@ -85,6 +86,8 @@ class Informer(Generic[T]):
         """Objects whose newest state `parse` refused, and why. The store keeps the last state that was readable."""
         self.synced = asyncio.Event()
         """Set once the first list is in the store."""
+        self.tried = asyncio.Event()
+        """Set once the first list is in the store or was given up."""
         self.gap = 0
         """How often contact was lost for longer than `gap_after_s`, counted while it is still lost."""
         self.last_contact: float | None = None
@@ -148,7 +151,7 @@ class Informer(Generic[T]):
                 pause = (error.retry_after_s or 0.0) if isinstance(error, ApiError) else 0.0
             except Exception as error:
                 # An answer that makes no sense must not end the operator's view of the world unnoticed.
-                _log.exception("%s: unexpected answer; listing again", self._name)
+                _log.exception("%s: unexpected answer; listing again", self.name)
                 self._listed = False
                 self._failed(error)
             if self._clock() - begun >= _STEADY_S:
@@ -166,6 +169,7 @@ class Informer(Generic[T]):
         await self._objects.replace(items, int(version))
         self._listed = True
         self.synced.set()
+        self.tried.set()
 
     async def _follow_for_a_while(self) -> None:
         """Until the watch ends, or is to be opened anew because it is late."""
@@ -183,7 +187,7 @@ class Informer(Generic[T]):
         if self.version >= self._expected:
             return
         if self._following is not None:
-            _log.info("%s: version %d is late; opening the watch anew", self._name, self._expected)
+            _log.info("%s: version %d is late; opening the watch anew", self.name, self._expected)
             self._following.cancel()
         asyncio.get_running_loop().call_later(_HASTY_WATCH_S + _HASTE_AFTER_S, self._hasten)
 
@@ -210,9 +214,10 @@ class Informer(Generic[T]):
         # its last event would make every cut of an idle one a gap, and postpone takeovers for ever.
         heard = self.last_contact if isinstance(error, WatchStalled) else None
         self._lost_contact(self._clock() if heard is None else heard)
+        self.tried.set()
         if self.last_error != str(error):
             self.last_error = str(error)
-            _log.warning("%s: %s; trying again", self._name, error)
+            _log.warning("%s: %s; trying again", self.name, error)
 
     def _contact(self) -> None:
         self._judge_gap()

@@ -7,7 +7,7 @@ import contextlib
 import socket
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -439,3 +439,14 @@ async def test_a_watch_can_be_left_early() -> None:
         async for kind, _raw in events:
             if kind == "ADDED":
                 break
+
+
+async def test_watches_take_the_place_of_no_request() -> None:
+    """Each namespace that is served by itself has three of them."""
+    following = [b'{"type": "ADDED", "object": {"metadata": {}}}\n', HANG]
+    async with running(*[following] * 80, Answer()) as (_, client), AsyncExitStack() as stack:
+        for _ in range(80):
+            watch = client.watch("/x", resource_version="5", timeout_s=60)
+            events = await stack.enter_async_context(aclosing(watch))
+            await anext(events)
+        assert await asyncio.wait_for(client.get(PATH), 5) == OBJECT
