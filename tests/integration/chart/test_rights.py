@@ -191,23 +191,52 @@ def test_managed_workers_cost_these_rights_more(
             assert more - used(proxy.requests) <= ONLY_AFTER_A_CRASH | ONLY_WHERE_A_POD_WAITS | ONLY_TO_GRANT_IT
 
 
-def test_several_namespaces_are_watched_with_one_watch(
+def test_several_namespaces_are_served_with_rights_in_each_and_none_elsewhere(
     helm: Helm, bare_cluster: Cluster, postgres: Postgres, tmp_path: Path, namespaces: None
 ):
-    fleet = Fleet(bare_cluster, postgres, rows=10, folder=tmp_path)
-    with fleet, ApiProxy(bare_cluster.server, bare_cluster.ca_file) as proxy:
-        served = [fleet.namespace, SERVED]
+    """And one where the operator may do nothing any more is no trouble of the other, also for a new leader."""
+    template = {"spec": {"containers": [{"name": "fingerv7", "image": "fingerv7", "command": ["fingerv7"]}]}}
+    workers = {"replicas": 1, "template": template, "defaults": {"maxStreams": 1}}
+    folders = [tmp_path / name for name in ("first", "second")]
+    for folder in folders:
+        folder.mkdir()
+    managed: Object = {"liveness": {}, "pool_spec": {"workers": workers}}
+    with (
+        Fleet(bare_cluster, postgres, rows=10, **managed, folder=folders[0]) as first,
+        Fleet(bare_cluster, postgres, rows=10, folder=folders[1]) as second,
+        ApiProxy(bare_cluster.server, bare_cluster.ca_file) as proxy,
+    ):
+        served = [first.namespace, second.namespace]
         with installed(helm, bare_cluster, {"watchNamespaces": served}) as account:
             own = tmp_path / "account.kubeconfig"
             own.write_text(kubeconfig_of(bare_cluster, account))
             kubeconfig = proxy.kubeconfig(own, tmp_path / "proxied.kubeconfig")
-            start_worker(fleet, "fingerv7-001")
-            start_operator(fleet, "operator-a", kubeconfig, ",".join(served))
-            fleet.wait_all_running(SOON_S)
+            for fleet in (first, second):
+                start_worker(fleet, "fingerv7-001")
+            leader = start_operator(first, "operator-a", kubeconfig, ",".join(served))
+            for fleet in (first, second):
+                fleet.wait_all_running(SOON_S)
+            first.wait_for(lambda: pods(first), SOON_S, "the pod of the managed worker")
             assert [each.path for each in proxy.requests if each.status in (401, 403)] == []
-            watch = ("fingerv7.io", "fingerworkers", "watch")
-            assert can(bare_cluster, account, OTHER, watch), "elsewhere it may look, and"
-            assert not can(bare_cluster, account, OTHER, ("fingerv7.io", "fingerworkers", "patch"))
+            for verb in ("list", "watch", "patch"):
+                assert not can(bare_cluster, account, OTHER, ("fingerv7.io", "fingerworkers", verb))
+
+            path = rbac(second.namespace, "rolebindings", f"{OPS}-{RELEASE}-operator")
+            binding = first.api.get(path)
+            first.api.delete(path)
+            leader.stop_gracefully()
+            start_operator(first, "operator-b", kubeconfig, ",".join(served))
+            (row,) = invent(1, first=9001)
+            first.table.insert([row])
+            first.wait_all_running(SOON_S)
+            assert any(each.status == 403 and second.namespace in each.path for each in proxy.requests)
+
+            binding["metadata"] = {"name": binding["metadata"]["name"]}
+            first.api.create(rbac(second.namespace, "rolebindings"), binding)
+            second.table.insert([row])
+            second.wait_all_running(SOON_S)
+            for fleet in (first, second):
+                prove(fleet, allowed_gap_s=PLANNED_GAP_S, settle_s=SOON_S)
 
 
 def budgets(fleet: Fleet) -> list[Object]:
@@ -272,7 +301,7 @@ def right_of(request: Request) -> Right | None:
 
 # --- what it may not --------------------------------------------------------------------------------------
 
-SERVED, OTHER = "radio-rights", "other-rights"
+SERVED, MORE, OTHER = "radio-rights", "more-rights", "other-rights"
 FORBIDDEN = [
     ("", "secrets", "list"),
     ("", "secrets", "create"),
@@ -317,12 +346,12 @@ ALWAYS = [
 
 @pytest.fixture(scope="module")
 def namespaces(helm: Helm, bare_cluster: Cluster) -> Iterator[None]:
-    for name in (SERVED, OTHER):
+    for name in (SERVED, MORE, OTHER):
         bare_cluster.kubectl("create", "namespace", name)
     crds = Path(__file__).resolve().parents[3] / "crds"
     bare_cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(crds))
     yield
-    bare_cluster.kubectl("delete", "namespace", SERVED, OTHER, "--wait=false")
+    bare_cluster.kubectl("delete", "namespace", SERVED, MORE, OTHER, "--wait=false")
 
 
 def can(cluster: Cluster, account: Account, namespace: str, right: Right, name: str = "") -> bool:
@@ -333,7 +362,7 @@ def can(cluster: Cluster, account: Account, namespace: str, right: Right, name: 
     return allowed
 
 
-@pytest.mark.parametrize("watched", [[], [SERVED]], ids=["whole-cluster", "one-namespace"])
+@pytest.mark.parametrize("watched", [[], [SERVED], [SERVED, MORE]], ids=["whole-cluster", "one-namespace", "two"])
 @pytest.mark.parametrize("managed", [True, False], ids=["managed", "not-managed"])
 def test_what_the_operator_lacks_is_refused(
     helm: Helm, bare_cluster: Cluster, namespaces: None, watched: list[str], managed: bool

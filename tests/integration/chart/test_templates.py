@@ -36,7 +36,7 @@ def test_both_lines_of_helm_render_the_same(each_helm: Helm, helm: Helm, values:
     assert each_helm.template(values) == helm.template(values)
 
 
-@pytest.mark.parametrize("name", ["default", "namespaced", "everything"])
+@pytest.mark.parametrize("name", ["default", "namespaced", "several-namespaces", "everything"])
 def test_what_is_rendered_is_what_was_reviewed(helm: Helm, name: str):
     """After a change that is meant: SNAPSHOTS=write make chart, and read the difference."""
     objects = [each for each in helm.template(MATRIX[name]) if each["kind"] != "CustomResourceDefinition"]
@@ -96,10 +96,11 @@ def kinds(objects: list[Object]) -> set[str]:
     return {each["kind"] for each in objects}
 
 
-def test_with_one_namespace_the_operator_has_no_right_outside_of_it(helm: Helm):
-    objects = helm.template({"watchNamespaces": ["radio"]})
+@pytest.mark.parametrize("served", [["radio"], ["radio", "tv"]], ids=["one", "two"])
+def test_with_namespaces_the_operator_has_no_right_outside_of_them(helm: Helm, served: list[str]):
+    objects = helm.template({"watchNamespaces": served})
     assert of_kind(objects, "ClusterRoleBinding") == []
-    assert {each["metadata"]["namespace"] for each in of_kind(objects, "RoleBinding")} == {"radio", "ops"}
+    assert {each["metadata"]["namespace"] for each in of_kind(objects, "RoleBinding")} == {*served, "ops"}
 
 
 def test_releases_of_one_name_in_two_namespaces_do_not_share_objects(helm: Helm):
