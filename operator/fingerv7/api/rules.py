@@ -113,10 +113,10 @@ POOL = (
         "added for each worker",
     ),
     Rule(
-        # Its pattern lets a name end with a dash and a number only. Cheap, because what is compared with the pool's
+        # That a name ends with a dash and a number is said there. Cheap, because what is compared with the pool's
         # name, whose length CEL does not know, is at most as long as an override's.
         "!has(self.spec.workers) || !has(self.spec.workers.overrides) || self.spec.workers.overrides.all(o, "
-        "o.name.substring(0, o.name.lastIndexOf('-')) == self.metadata.name)",
+        "o.name.contains('-') && o.name.substring(0, o.name.lastIndexOf('-')) == self.metadata.name)",
         "spec.workers.overrides has a name that no worker of this pool can have: write the StreamPool's own name, a "
         "dash and the worker's number, such as 003",
     ),

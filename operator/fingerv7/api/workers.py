@@ -6,6 +6,7 @@ and judged when a pod is built and created.
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
@@ -13,6 +14,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from fingerv7.api.fields import (
     Capability,
+    Checked,
     Duration,
     Interval,
     Keywords,
@@ -43,9 +45,30 @@ _BY_NAME = Keywords((("x-kubernetes-list-type", "map"), ("x-kubernetes-list-map-
 _ORDINAL = "(00[1-9]|0[1-9][0-9]|[1-9][0-9]{2,3})"
 """001 to 9999."""
 
+_NAME = f"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?-{_ORDINAL}$"
+_OVERRIDE_NAME = Checked(
+    Rule(
+        f"self.matches('{_NAME}')",
+        "an override is for the worker that it names: write the StreamPool's own name, a dash and the worker's "
+        "number with at least three digits, from 001 to 9999, such as radio-003",
+    ),
+    lambda name: re.fullmatch(_NAME, name) is not None,
+)
+
 _CONTAINER = Rule(
     "self.template.spec.containers.exists(c, c.name == self.container)",
     "template.spec.containers has no container of the name in spec.workers.container; name the one that is FingerV7",
+)
+_ONE_SOURCE = Rule(
+    "has(self.valueFrom) ? has(self.valueFrom.secretKeyRef) != has(self.valueFrom.configMapKeyRef) && "
+    "!has(self.value) : has(self.value)",
+    "an environment variable of the sidecar needs exactly one of value, valueFrom.secretKeyRef and "
+    "valueFrom.configMapKeyRef",
+)
+_KEY_BY_REFERENCE = Rule(
+    "self.name != 'VPN_CONTROL_KEY' || (has(self.valueFrom) && has(self.valueFrom.secretKeyRef))",
+    "VPN_CONTROL_KEY is a secret, which everybody who may read the pool would see here; put it into a Secret and "
+    "name that in valueFrom.secretKeyRef",
 )
 _BOUNDS = Rule(
     "self.minReplicas <= self.maxReplicas",
@@ -99,13 +122,53 @@ class PodTemplate(Model):
     the names of Secrets and ConfigMaps."""
 
 
+class PullPolicy(StrEnum):
+    """When a node fetches an image."""
+
+    ALWAYS = "Always"
+    IF_NOT_PRESENT = "IfNotPresent"
+    NEVER = "Never"
+
+
+class KeyReference(Model):
+    """A key of a Secret or ConfigMap in the pool's namespace."""
+
+    name: Annotated[str, Field(min_length=1, max_length=253)]
+    """The object's name, in which `$(FINGERWORKER_NAME)` and `$(FINGERWORKER_ORDINAL)` are replaced."""
+    key: Annotated[str, Field(min_length=1, max_length=253)]
+    """Which of its keys."""
+
+
+class VariableSource(Model):
+    """Where a value stands."""
+
+    secret_key_ref: KeyReference | None = None
+    """In a Secret."""
+    config_map_key_ref: KeyReference | None = None
+    """In a ConfigMap."""
+
+
 class EnvironmentVariable(Model):
-    """One setting."""
+    """One setting: a value, or where it stands."""
+
+    model_config = ConfigDict(json_schema_extra=validations(_ONE_SOURCE, _KEY_BY_REFERENCE))
 
     name: Annotated[str, Field(min_length=1, max_length=63, pattern="^[A-Z][A-Z0-9_]*$")]
     """Such as ACK or WORKER_LOCK."""
-    value: Text = ""
-    """Its value."""
+    value: Text | None = None
+    """Its value, in which `$(FINGERWORKER_NAME)` and `$(FINGERWORKER_ORDINAL)` are replaced."""
+    value_from: VariableSource | None = None
+    """Where its value stands. VPN_CONTROL_KEY is only taken from a Secret."""
+
+    @model_validator(mode="after")
+    def _has_one_source(self) -> Self:
+        refs = self.value_from or VariableSource()
+        named = [each for each in (refs.secret_key_ref, refs.config_map_key_ref) if each is not None]
+        if len(named) + (self.value is not None) != 1 or (self.value_from is not None and not named):
+            raise ValueError(_ONE_SOURCE.message)
+        if self.name == "VPN_CONTROL_KEY" and refs.secret_key_ref is None:
+            raise ValueError(_KEY_BY_REFERENCE.message)
+        return self
 
 
 class SidecarSettings(Model):
@@ -113,8 +176,12 @@ class SidecarSettings(Model):
 
     image: Annotated[str, Field(min_length=1, max_length=512)] | None = None
     """Its image; the operator's FINGERV7_SIDECAR_IMAGE when absent."""
+    image_pull_policy: PullPolicy | None = None
+    """When nodes fetch it: Always, IfNotPresent or Never. When absent, FINGERV7_SIDECAR_PULL_POLICY counts for the
+    operator's image, and Kubernetes' own rule for one that is named here."""
     resources: dict[str, Any] = Field(default_factory=dict)
-    """Its `requests` and `limits`, as of any container."""
+    """Its `requests` and `limits`, as of any container. When absent: 20m of CPU and 64Mi of memory are requested, and
+    128Mi of memory are the limit."""
     env: Annotated[list[EnvironmentVariable], Field(max_length=64), _BY_NAME] = Field(default_factory=list)
     """Settings of the sidecar (docs/workers.md), such as ACK, WORKER_LOCK, WORKER_HEALTH_URL or VPN_CONTROL_URL."""
 
@@ -133,7 +200,7 @@ class WorkerDefaults(Model):
 class WorkerOverride(Model):
     """What one worker is and can do, where it differs."""
 
-    name: Annotated[str, Field(max_length=63, pattern=f"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?-{_ORDINAL}$")]
+    name: Annotated[str, Field(max_length=63), _OVERRIDE_NAME]
     """The FingerWorker's name: the pool's, a dash and the number, such as radio-003."""
     max_streams: MaxStreams | None = None
     """How many ordinary streams it can process at once."""

@@ -71,14 +71,17 @@ def wanted_of(workers: Workers, revision: str) -> Wanted:
     )
 
 
-def recipe_of(spec: StreamPoolSpec, workers: Workers, sidecar_image: str) -> Recipe:
-    """What the pods of such a fleet are made from."""
+def recipe_of(spec: StreamPoolSpec, workers: Workers, sidecar_image: str, pull_policy: str = "") -> Recipe:
+    """What the pods of such a fleet are made from; image and policy are for a pool that names none."""
     own = workers.sidecar
+    if own.image_pull_policy or own.image:
+        pull_policy = own.image_pull_policy.value if own.image_pull_policy else ""
+    environment = {each.name: each.value_from.dump() if each.value_from else each.value or "" for each in own.env}
     return Recipe(
         template=workers.template.dump(),
         container=workers.container,
         guard=workers.fence_check is FenceCheck.GUARD,
-        sidecar=Sidecar(sidecar_image, own.resources, {each.name: each.value for each in own.env}),
+        sidecar=Sidecar(own.image or sidecar_image, own.resources, environment, pull_policy),
         timing=spec.liveness.timing(),
         drain_timeout_s=spec.drain_timeout_ms / 1000,
     )

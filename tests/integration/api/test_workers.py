@@ -17,6 +17,23 @@ TEMPLATE = {
 }
 
 
+KEY = {"name": "vpn-$(FINGERWORKER_NAME)", "key": "control"}
+
+
+def setting(**variable: object) -> dict[str, object]:
+    return {"template": TEMPLATE, "sidecar": {"env": [variable]}}
+
+
+def test_a_setting_of_the_sidecar_may_stand_in_a_secret_or_a_config_map(api, pool):
+    env = [
+        {"name": "VPN_CONTROL_URL", "value": "http://127.0.0.1:8000"},
+        {"name": "VPN_CONTROL_KEY", "valueFrom": {"secretKeyRef": KEY}},
+        {"name": "ACK", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "ack"}}},
+    ]
+    body = pool(workers={"template": TEMPLATE, "sidecar": {"env": env}})
+    assert api.create(body)["spec"]["workers"]["sidecar"]["env"] == env
+
+
 def test_a_template_is_kept_as_it_is_and_the_rest_filled_in(api, pool):
     workers = api.create(pool(workers={"template": TEMPLATE}))["spec"]["workers"]
     assert workers == {
@@ -42,13 +59,14 @@ def test_a_template_is_kept_as_it_is_and_the_rest_filled_in(api, pool):
         ),
         (
             {"template": TEMPLATE, "overrides": [{"name": "radio-3"}]},
-            "spec.workers.overrides[0].name in body should match",
+            "write the StreamPool's own name, a dash and the worker's number with at least three digits",
         ),
         (
             {"template": TEMPLATE, "overrides": [{"name": "radio-000"}]},
-            "spec.workers.overrides[0].name in body should match",
+            "write the StreamPool's own name, a dash and the worker's number with at least three digits",
         ),
-        ({"template": TEMPLATE, "overrides": [{"name": "radio-0007"}]}, "overrides[0].name in body should match"),
+        ({"template": TEMPLATE, "overrides": [{"name": "radio-0007"}]}, "from 001 to 9999, such as radio-003"),
+        ({"template": TEMPLATE, "overrides": [{"name": "radio"}]}, "from 001 to 9999, such as radio-003"),
         (
             {"template": TEMPLATE, "overrides": [{"name": "radio-003"}, {"name": "jazz-003"}]},
             "spec.workers.overrides has a name that no worker of this pool can have",
@@ -56,8 +74,22 @@ def test_a_template_is_kept_as_it_is_and_the_rest_filled_in(api, pool):
         ({"template": TEMPLATE, "overrides": [{"name": "radio-x-003"}]}, "no worker of this pool can have"),
         ({"template": TEMPLATE, "defaults": {"capabilities": ["vpn"]}}, "must contain audio_fingerprinting"),
         (
-            {"template": TEMPLATE, "sidecar": {"env": [{"name": "ACK"}, {"name": "ACK"}]}},
+            {
+                "template": TEMPLATE,
+                "sidecar": {"env": [{"name": "ACK", "value": "x"}, {"name": "ACK", "value": "y"}]},
+            },
             "Duplicate value",
+        ),
+        (setting(name="ACK"), "needs exactly one of value, valueFrom.secretKeyRef and valueFrom.configMapKeyRef"),
+        (setting(name="ACK", value="x", valueFrom={"secretKeyRef": KEY}), "needs exactly one of value, valueFrom"),
+        (setting(name="ACK", valueFrom={}), "needs exactly one of value, valueFrom"),
+        (setting(name="ACK", valueFrom={"secretKeyRef": KEY, "configMapKeyRef": KEY}), "needs exactly one of value"),
+        (setting(name="ACK", valueFrom={"secretKeyRef": {"name": "s"}}), "secretKeyRef.key: Required value"),
+        (setting(name="VPN_CONTROL_KEY", value="in clear"), "put it into a Secret"),
+        (setting(name="VPN_CONTROL_KEY", valueFrom={"configMapKeyRef": KEY}), "put it into a Secret"),
+        (
+            {"template": TEMPLATE, "sidecar": {"imagePullPolicy": "Sometimes"}},
+            'supported values: "Always", "IfNotPresent", "Never"',
         ),
     ],
 )

@@ -7,6 +7,7 @@ they do, `TemplateError` says so instead of overwriting them.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import math
@@ -27,7 +28,6 @@ from fingerv7.core.managed.template import (
     TemplateError,
     checked,
     name_for,
-    substitute,
     the_worker,
 )
 
@@ -49,6 +49,8 @@ _TOKEN_S = 3607
 """A kubelet renews it long before; this number is what Kubernetes itself uses for every pod."""
 _CONFIG_SIZE = "16Mi"
 """An assignment is at most 1 MB, and there are two of them while one is replaced."""
+_RESOURCES = {"requests": {"cpu": "20m", "memory": "64Mi"}, "limits": {"memory": "128Mi"}}
+"""Where the pool says nothing. A limit of CPU would hold renewals up."""
 _TIMES = ("RENEW_INTERVAL", "REQUEST_TIMEOUT", "FENCE_AFTER", "STOP_TIME", "TAKEOVER_AFTER")
 _OWN_VARIABLES = frozenset(
     {"INSTANCE_ID", "NAMESPACE", "POOL", "POD_UID", "POD_IP", "CONFIG_DIR", "LISTEN", "PUBLIC_LISTEN", "DRAIN_KEY"}
@@ -69,8 +71,10 @@ class Sidecar:
 
     image: str
     resources: Mapping[str, Any]
-    environment: Mapping[str, str]
-    """Settings of docs/workers.md that the operator does not set itself."""
+    environment: Mapping[str, str | Mapping[str, Any]]
+    """Settings of docs/workers.md that the operator does not set itself: a value, or a container's `valueFrom`."""
+    pull_policy: str = ""
+    """Empty: Kubernetes' own rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +102,7 @@ class Recipe:
             self.template,
             self.container,
             self.guard,
-            [self.sidecar.image, self.sidecar.resources, self.sidecar.environment],
+            [self.sidecar.image, self.sidecar.resources or _RESOURCES, self.sidecar.environment],
             _fence_probe(self.timing),
             _grace_s(self.drain_timeout_s, self.timing),
         ]
@@ -120,6 +124,8 @@ def build_pod(
             "least 6s, because a kubelet needs that long to notice and stop a container (takeoverAfter: 20s gives it)"
         )
     metadata, spec = checked(recipe.template, recipe.container, guard=recipe.guard)
+    environment = _environment(recipe.sidecar, namespace, pool, worker, timing, drain_key)
+    spec["initContainers"].insert(0, _sidecar_container(recipe.sidecar, environment))
     name_for(spec, worker=worker, ordinal=ordinal)
     grace_s = max(_grace_s(drain_timeout_s, timing), _whole(spec.get("terminationGracePeriodSeconds")))
     hook = f"/drain?timeout={_drain_s(drain_timeout_s)}s&within={grace_s + _SIDECAR_END_S}s"
@@ -127,8 +133,6 @@ def build_pod(
     _equip_worker(equipped, spec, timing, hook=hook, drain_key=drain_key)
     if recipe.guard:
         equipped["command"] = guarded(equipped["command"])
-    environment = _environment(recipe.sidecar, namespace, pool, worker, ordinal, timing, drain_key)
-    spec["initContainers"].insert(0, _sidecar_container(recipe.sidecar, environment))
     spec["volumes"] += [_config_volume(), _token_volume()]
     spec["serviceAccountName"] = worker
     spec["automountServiceAccountToken"] = False
@@ -217,10 +221,11 @@ def _sidecar_container(sidecar: Sidecar, environment: list[dict[str, Any]]) -> d
     return {
         "name": SIDECAR_NAME,
         "image": sidecar.image,
+        **({"imagePullPolicy": sidecar.pull_policy} if sidecar.pull_policy else {}),
         "restartPolicy": "Always",
         "env": environment,
         "ports": [{"name": "fingerv7", "containerPort": PUBLIC_PORT, "protocol": "TCP"}],
-        "resources": dict(sidecar.resources),
+        "resources": copy.deepcopy(dict(sidecar.resources or _RESOURCES)),
         # Of its own, or the pod's grace, which is long, would be given to a process that does not listen any more.
         "startupProbe": {
             **health, "periodSeconds": 1, "timeoutSeconds": 2, "failureThreshold": 120,
@@ -252,7 +257,7 @@ def _sidecar_container(sidecar: Sidecar, environment: list[dict[str, Any]]) -> d
 
 
 def _environment(
-    sidecar: Sidecar, namespace: str, pool: str, worker: str, ordinal: int, timing: Timing, drain_key: str
+    sidecar: Sidecar, namespace: str, pool: str, worker: str, timing: Timing, drain_key: str
 ) -> list[dict[str, Any]]:
     taken = sorted(_OWN_VARIABLES & set(sidecar.environment))
     if taken:
@@ -283,12 +288,20 @@ def _environment(
         "KUBERNETES_CA_FILE": f"{_ACCOUNT}/ca.crt",
         **{name: format_duration(time_ms) for name, time_ms in zip(_TIMES, times, strict=True)},
     }
-    theirs = {name: substitute(value, worker=worker, ordinal=ordinal) for name, value in sidecar.environment.items()}
     return [
         {"name": "POD_UID", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.uid"}}},
         {"name": "POD_IP", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "status.podIP"}}},
-        *({"name": name, "value": value} for name, value in (own | theirs).items()),
+        *({"name": name, "value": value} for name, value in own.items()),
+        *(
+            {"name": name, "value": value} if isinstance(value, str) else {"name": name, "valueFrom": _copied(value)}
+            for name, value in sidecar.environment.items()
+        ),
     ]
+
+
+def _copied(source: Mapping[str, Any]) -> dict[str, Any]:
+    """Names in it differ from worker to worker."""
+    return {kind: dict(reference) for kind, reference in source.items()}
 
 
 # --- volumes and times ------------------------------------------------------------------------------------

@@ -148,6 +148,28 @@ def test_the_sidecar_is_a_native_one_and_restricted():
     assert sidecar["livenessProbe"]["terminationGracePeriodSeconds"] < 10
 
 
+def test_the_sidecar_has_resources_also_where_nobody_says_which():
+    """Or a quota of the namespace would refuse the pod."""
+    resources = sidecar_of(pod(sidecar=Sidecar("i", {}, {})))["resources"]
+    assert set(resources["requests"]) == {"cpu", "memory"}
+    assert set(resources["limits"]) == {"memory"}, "a limit of CPU would hold renewals up"
+
+
+def test_when_the_sidecars_image_is_fetched_is_said_only_where_somebody_wants_it():
+    assert "imagePullPolicy" not in sidecar_of(pod())
+    assert sidecar_of(pod(sidecar=Sidecar("i", {}, {}, "Always")))["imagePullPolicy"] == "Always"
+
+
+def test_a_setting_of_the_sidecar_comes_from_a_secret_of_the_worker():
+    reference = {"secretKeyRef": {"name": "vpn-$(FINGERWORKER_NAME)", "key": "control"}}
+    sidecar = Sidecar("i", {}, {"VPN_CONTROL_KEY": reference, "VERSION": "$(FINGERWORKER_ORDINAL)"})
+    variables = sidecar_of(pod(sidecar=sidecar))["env"]
+    named = {"secretKeyRef": {"name": "vpn-radio-007", "key": "control"}}
+    assert {"name": "VPN_CONTROL_KEY", "valueFrom": named} in variables
+    assert {"name": "VERSION", "value": "7"} in variables
+    assert reference["secretKeyRef"]["name"] == "vpn-$(FINGERWORKER_NAME)", "the next worker has another"
+
+
 def test_the_sidecar_reads_the_settings_that_it_is_given():
     """By the sidecar's own reader, with what the kubelet fills in."""
     timing = Timing.derive(60_000)
