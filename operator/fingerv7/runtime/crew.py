@@ -295,11 +295,11 @@ class CrewLoop:
 
     def _tried_recipe(self, spec: StreamPoolSpec, workers: Workers) -> Recipe | None:
         """None where it lacks a sidecar. Raises TemplateError and, for values of types that no pod has, anything."""
-        image = workers.sidecar.image or self._office.sidecar_image
-        if not image:
+        image, pull_policy = self._office.sidecar_image, self._office.sidecar_pull_policy
+        if not (workers.sidecar.image or image):
             self._blocked = Problem(Reason.SIDECAR_IMAGE_MISSING, _NO_IMAGE)
             return None
-        recipe = recipe_of(spec, workers, image)
+        recipe = recipe_of(spec, workers, image, pull_policy)
         namespace, name = self._key
         first = worker_name(name, 1)
         body = build_pod(recipe, namespace=namespace, pool=name, worker=first, worker_uid="", ordinal=1, drain_key="")

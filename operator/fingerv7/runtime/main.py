@@ -87,8 +87,9 @@ async def serve(settings: Settings, credentials: Credentials) -> int:
                 if acquiring.done():
                     term = Term(acquiring.result(), may_write=lambda: election.may_write)
                     office = Office(
-                        api, fleets, term, EventRecorder(api), clocks, metrics, vitals, settings.sidecar_image
-                    )
+                        api, fleets, term, EventRecorder(api), clocks, metrics, vitals, settings.sidecar_image,
+                        settings.sidecar_pull_policy,
+                    )  # fmt: skip
                     ended = await _in_office(office, election, feed, outside)
                 else:
                     acquiring.cancel()

@@ -29,3 +29,5 @@ class Office:
     vitals: Vitals = field(default_factory=Vitals)
     sidecar_image: str = ""
     """For managed workers of pools that name none."""
+    sidecar_pull_policy: str = ""
+    """For that image."""

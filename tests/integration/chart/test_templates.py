@@ -161,6 +161,17 @@ def test_crds_are_those_of_the_repository(helm: Helm):
 # --- refusals ---------------------------------------------------------------------------------------------
 
 
+def seconds(**times: str) -> Object:
+    return {"extraEnv": [{"name": f"FINGERV7_{name}_SECONDS", "value": text} for name, text in times.items()]}
+
+
+def test_times_of_the_election_that_the_operator_accepts_are_accepted(helm: Helm):
+    for times in ({"LEASE": "300", "RENEW_DEADLINE": "270"}, {"LEASE": "1", "RENEW_DEADLINE": "0.9", "RETRY": "0.1"}):
+        helm.template(seconds(**times))
+    read_elsewhere = {"name": "FINGERV7_LEASE_SECONDS", "valueFrom": {"configMapKeyRef": {"name": "a", "key": "b"}}}
+    helm.template({"extraEnv": [read_elsewhere]})
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [
@@ -171,11 +182,18 @@ def test_crds_are_those_of_the_repository(helm: Helm):
         ({"logLevel": "LOUD"}, ["/logLevel", "'DEBUG', 'INFO', 'WARNING', 'ERROR'"]),
         ({"watchNamespaces": "radio"}, ["/watchNamespaces", "want array"]),
         ({"networkPolicy": {"postgresPorts": [70000]}}, ["/networkPolicy/postgresPorts", "want 65,535"]),
+        ({"podMonitor": {"interval": "1 m"}}, ['podMonitor.interval is "1 m"', "write a time such as 30s"]),
+        ({"podMonitor": {"workers": {"interval": "soon"}}}, ['podMonitor.workers.interval is "soon"', "such as 30s"]),
+        ({"nameOverride": "Radio"}, ['nameOverride is "Radio"', "beginning with a letter"]),
+        ({"fullnameOverride": "7"}, ['fullnameOverride is "7"', "beginning with a letter"]),
         (
-            {"podMonitor": {"workers": {"interval": "soon"}}},
-            ["/podMonitor/workers/interval", "does not match pattern"],
+            {"sidecarImage": {"pullPolicy": "always"}},
+            ["/sidecarImage/pullPolicy", "'Always', 'IfNotPresent', 'Never'"],
         ),
-        ({"nameOverride": "Radio"}, ["/nameOverride", "does not match pattern"]),
+        (seconds(LEASE="10"), ["FINGERV7_LEASE_SECONDS=10 with", "at most nine tenths of it"]),
+        (seconds(RETRY="10"), ["FINGERV7_RETRY_SECONDS=10", "a retry below the deadline"]),
+        (seconds(LEASE="301", RENEW_DEADLINE="99"), ["FINGERV7_LEASE_SECONDS=301", "a lease of 1 to 300"]),
+        (seconds(LEASE="15s"), ['extraEnv sets FINGERV7_LEASE_SECONDS to "15s"', "write a number of seconds"]),
         ({"watchNamespaces": ["Radio"]}, ['watchNamespaces names "Radio"', "leave the list empty for all of them"]),
         ({"rbac": {"secretNames": ["a/b"]}}, ['rbac.secretNames names "a/b"', "write names of Secrets"]),
         ({"image": {"repository": "x:1.0"}}, ['image.repository is "x:1.0"', "without tag and digest"]),

@@ -36,6 +36,7 @@ def a_loop(pool):
         recorder=None,
         clocks=SimpleNamespace(monotonic=lambda: 0.0, wall=lambda: 0.0),
         sidecar_image="sidecar:1",
+        sidecar_pull_policy="IfNotPresent",
     )
     loop = CrewLoop.__new__(CrewLoop)
     loop._key, loop._office = ("music", "radio"), office

@@ -29,12 +29,17 @@ A = TypeVar("A")
 
 _log = logging.getLogger(__name__)
 
-_LONGEST_LEASE_S: Final = 300.0
+LONGEST_LEASE_S: Final = 300.0
 """A holder's own, longer lease duration is respected up to here; beyond it is a typing error."""
 
 
 class LeadershipLost(Exception):  # noqa: N818 - an event, not a defect
     """Raised by `hold` where `on_lost` did not end the process."""
+
+
+def are_safe(lease_s: float, renew_deadline_s: float, retry_s: float) -> bool:
+    """Whether an old leader is gone before anybody else may start, though their clocks run 5 % too fast or slow."""
+    return 0 < retry_s < renew_deadline_s and renew_deadline_s * 1.05 <= lease_s * 0.95
 
 
 def process_identity() -> str:
@@ -67,7 +72,7 @@ class Election:
         watchdog: bool = True,
     ) -> None:
         """`now` is only written for people to read. Raises ValueError for times that allow two leaders."""
-        if not 0 < retry_s < renew_deadline_s or renew_deadline_s * 1.05 > lease_s * 0.95:
+        if not are_safe(lease_s, renew_deadline_s, retry_s):
             raise ValueError(
                 f"retry ({retry_s:g} s) must be below the renew deadline ({renew_deadline_s:g} s), and that * 1.05 "
                 f"at most the lease ({lease_s:g} s) * 0.95, or the old leader could still write when the next starts"
@@ -139,7 +144,7 @@ class Election:
             self._seen, self._seen_at = seen, now
         self._say(f"standing by: {holder} leads")
         declared = float(spec.get("leaseDurationSeconds") or 0)
-        return self._seen_at + max(self._lease_s, min(declared, _LONGEST_LEASE_S)) - now
+        return self._seen_at + max(self._lease_s, min(declared, LONGEST_LEASE_S)) - now
 
     # --- staying the leader -------------------------------------------------------------------------------
 
