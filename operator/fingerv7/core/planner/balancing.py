@@ -20,6 +20,7 @@ from fingerv7.core.planner.giving import Gifts, choose
 from fingerv7.core.planner.placing import bring_home, place
 from fingerv7.core.planner.problem import NOBODY
 from fingerv7.core.planner.room import pass_on
+from fingerv7.core.planner.shortening import shorten
 from fingerv7.core.planner.water import pour
 
 _STEPS = 6
@@ -61,7 +62,9 @@ def _even_out(work: _Work, fair: Fair) -> bool:
         for _ in range(_STEPS):
             if not work.step(fair):
                 break
-        if len(fleet.problem.weights) > 1 and not work.cut:
+        if len(fleet.problem.weights) == 1:
+            shorten(fleet, work.began)
+        elif not work.cut:
             even_out(fleet, fair, work.left)
         fleet.may_take = fleet.problem.may_take
         if np.any(fleet.owner != attempt.owner) and _helps(before, _unevenness(fleet, fair), cut=work.cut):
@@ -72,6 +75,8 @@ def _even_out(work: _Work, fair: Fair) -> bool:
 class _Work:
     def __init__(self, fleet: Fleet) -> None:
         self.fleet = fleet
+        self.began = fleet.owner.copy()
+        """(S,) owners before anything moved."""
         self.left = fleet.budget
         """Moves that may still be made."""
         self._steps = 0

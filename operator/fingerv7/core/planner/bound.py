@@ -1,4 +1,4 @@
-"""How few moves could do, counted without looking at what the planner did.
+"""How few moves could do, counted from where streams were and what was reached, not from the moves that were made.
 
 Only moves of streams that had a live owner who could have kept them count: everything else has to move anyway.
 """
@@ -14,41 +14,73 @@ from fingerv7.core.planner.fairness import Fair
 from fingerv7.core.planner.passing import Passing
 from fingerv7.core.planner.problem import Problem
 
-_ALONE = 64
+_ALONE = 4096
+"""Size of a network, blocks times places, up to which each worker that has to give is looked at by itself."""
+_LARGE = 256
+"""Blocks times kinds above which only what workers have to give is counted, not what they have to pass on."""
 
 
 def fewest_to_place(problem: Problem, placed: Bools) -> int:
     """Moves without which these streams (S,) cannot all have a place, where all weigh the same and bytes do not
     bind; otherwise 0, for nothing is known. Balancing apart, this is exact.
-
-    From the beginning: everybody stays, except that nobody lives on an over-full worker yet; each of the others finds
-    its place along a cheapest path, on which returning to such a worker is a move less.
     """
     p = problem
     if len(p.weights) > 1 or p.bytes_bind:
         return 0
     mine = np.maximum(p.owner, 0)
     kept = placed & (p.owner >= 0) & p.may_keep[p.block, p.kind[mine]]
-    room = p.capacity // int(p.weights[0])
-    held = counts(p.owner[kept], len(p.names))
+    evicted = placed & (p.owner >= 0) & p.keeps[mine] & ~kept
+    return _fewest_to_leave(p, placed, kept, p.owner, p.capacity) + int(evicted.sum())
+
+
+def fewest_to_reach(problem: Problem, owner: Codes, placed: Bools, reached: Ints) -> int:
+    """Moves of streams with an owner (S,) without which those that are `placed` (S,) cannot make up the loads
+    `reached` (W,), where all weigh the same; as `fewest_to_balance`, with capabilities looked at: along a chain of
+    workers each has to give a stream for one that it is given. 0, for nothing is known, where there are many kinds.
+    """
+    if len(problem.weights) > 1 or problem.blocks * problem.kinds > _LARGE:
+        return 0
+    return _fewest_to_leave(problem, placed, placed & (owner >= 0), owner, reached)
+
+
+def _fewest_to_leave(problem: Problem, placed: Bools, kept: Bools, owner: Codes, limit: Ints) -> int:
+    """How many of those who are `kept` have to leave their owners so that all who are `placed` have a place, and
+    nobody holds more than its `limit` (W,).
+
+    Everybody stays at first. Where there are too many, guests who can be nowhere else come in, then everywhere those
+    who are not kept: each along a cheapest path.
+    """
+    p = problem
+    room = limit // int(p.weights[0])
+    held = counts(owner[kept], len(p.names))
     over = np.flatnonzero(held > room)
     # Too many to look at each: those of a kind together, which may bound less, never more.
-    alone = len(over) <= _ALONE
+    alone = (p.blocks + len(over)) * (p.kinds + len(over)) <= _ALONE
     where = p.kind.astype(np.int64)
     where[over] = p.kinds + (np.arange(len(over)) if alone else p.kind[over])
     kind = np.concatenate((np.arange(p.kinds), p.kind[over] if alone else np.arange(p.kinds)))
-    shape = p.blocks, len(kind)
-    cells = p.block[kept].astype(np.int64) * shape[1] + where[p.owner[kept]]
-    stock = counts(cells, shape[0] * shape[1]).reshape(shape)
-    away = stock.copy()
-    away[:, : p.kinds] = 0
-    free = np.where(held > room, room, np.where(p.is_open, room - held, 0))
-    passing = Passing(p.may_take[:, kind], stock, sums(where, free, shape[1]).astype(np.int64), away)
-    moving = counts(p.block[placed], p.blocks) - (stock - away).sum(axis=1)
-    for b in np.flatnonzero(moving > 0).tolist():
-        passing.admit(b, int(moving[b]))
-    evicted = int((placed & (p.owner >= 0) & p.keeps[mine] & ~kept).sum())
-    return int(passing.gone.sum()) + evicted
+    places, full = len(kind), len(kind) - p.kinds
+    cells = p.block[kept].astype(np.int64) * places + where[owner[kept]]
+    stock = counts(cells, p.blocks * places).reshape(p.blocks, places)
+    free = sums(where, np.where(p.is_open, np.maximum(room - held, 0), 0), places).astype(np.int64)
+    guests = sums(where, np.maximum(held - room, 0), places).astype(np.int64)[p.kinds :]
+    passing = Passing(
+        np.vstack((p.may_take[:, kind], np.eye(full, places, p.kinds, dtype=bool))),
+        np.vstack((stock, np.zeros((full, places), stock.dtype))),
+        free,
+    )
+    coming = np.concatenate((counts(p.block[placed & ~kept], p.blocks), guests))
+    for b in [*range(p.blocks, p.blocks + full), *range(p.blocks)]:
+        passing.admit(b, int(coming[b]))
+    return int(passing.gone.sum())
+
+
+def fewest_to_come_home(problem: Problem, streams: Ints, owner: Codes) -> int:
+    """Moves without which these streams, which were abroad, are not where they are with these owners (S,): each
+    brings one home.
+    """
+    p = problem
+    return int((~p.abroad[p.block[streams], p.kind[owner[streams]]]).sum())
 
 
 def fewest_to_balance(problem: Problem, owner: Codes, used: Ints, reached: Ints, fair: Fair, coming: int = 0) -> int:

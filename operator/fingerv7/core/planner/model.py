@@ -171,8 +171,9 @@ class Plan:
     """Largest distance of a worker's load from the mean, in percent points of its capacity."""
     imbalance_after_percent: float
     lower_bound: int
-    """Fewest moves of streams with a live, keeping owner that the repairs can do with, and that reach the loads which
-    the balancing aimed at. Counted without looking at the moves."""
+    """Fewest moves of streams with a live, keeping owner that the repairs can do with; one for each stream that came
+    home or had its turn to rotate; and the fewest that then led to the loads which balancing reached. Counted from
+    owners and loads, not from the moves; exact for weights of one without locations, unless there are many kinds."""
     owned_moves: int = 0
     """Moves of streams with a live, keeping owner: what `lower_bound` bounds."""
     loads_before: Mapping[str, float] = field(default_factory=dict)

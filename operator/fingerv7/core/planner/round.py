@@ -9,7 +9,7 @@ import numpy as np
 from fingerv7.core.model import Stream
 from fingerv7.core.planner.arrays import Bools, Codes, Ints
 from fingerv7.core.planner.balancing import Balancing, balance
-from fingerv7.core.planner.bound import fewest_to_balance, fewest_to_place
+from fingerv7.core.planner.bound import fewest_to_balance, fewest_to_come_home, fewest_to_place, fewest_to_reach
 from fingerv7.core.planner.fairness import fair_parts, mean_parts, strangers, tolerable
 from fingerv7.core.planner.fleet import Fleet, spread
 from fingerv7.core.planner.model import Candidate, Plan, Policy, Strategy, Trigger, Unplaced
@@ -110,17 +110,20 @@ class _Round:
         return self._answer(np.sort(waiting), before, imbalance_before, max(0, forced) + wished)
 
     def _fewest_to_balance(self, balancing: Balancing, placed: Ints) -> int:
-        """Moves that the loads which balancing led to, and then streams that found a place at last, did not come
-        about without.
+        """Moves that did not come about without: who is home now, and then the loads that balancing led to, with the
+        streams that found a place at last.
         """
         p, fleet = self.problem, self.fleet
-        home = balancing.came_home
-        # Who made room for another may be back where it was.
-        stayed_home = int((fleet.owner[home] != p.owner[home]).sum())
+        home, owner = balancing.came_home, balancing.owner
+        came_home = fewest_to_come_home(p, home, fleet.owner)
         if balancing.fair is None:
-            return stayed_home
+            return came_home
         coming = int(p.weight[home].sum() + p.weight[placed].sum())
-        return stayed_home + fewest_to_balance(p, balancing.owner, balancing.used, fleet.used, balancing.fair, coming)
+        least = fewest_to_balance(p, owner, balancing.used, fleet.used, balancing.fair, coming)
+        if p.blocks > 1 and least < int(((owner >= 0) & (owner != fleet.owner)).sum()):
+            # Not as few as that: there may be chains, which take longer to count.
+            least = max(least, fewest_to_reach(p, owner, fleet.owner >= 0, fleet.used))
+        return came_home + least
 
     def _mark(self, streams: Ints, trigger: Trigger) -> None:
         self._codes[streams] = _CODE[trigger]
