@@ -25,6 +25,8 @@ class Ghost:
     """Of its Lease, when it was last there."""
     streams: frozenset[str]
     until: float
+    epoch: int | None = None
+    """The stored one, if its sidecar had said that it runs that or an earlier one, or nothing."""
 
 
 @dataclass(slots=True)
@@ -69,6 +71,10 @@ class Doubts:
     """(Worker, its UID or "") with a live Lease that does not say what is run → since when."""
     ghosts: dict[str, Ghost] = field(default_factory=dict)
     """By UID of the vanished FingerWorker."""
+    left_idle: dict[str, tuple[str, Ghost]] = field(default_factory=dict)
+    """Worker → UID and last state of its FingerWorker, which vanished while nothing was held and its sidecar had said
+    so. Its Lease may stay for moments, or until somebody collects it: whoever holds it goes on to run nothing.
+    """
     vouched: set[str] = field(default_factory=set)
     """Streams that this leader itself saw stopped and cleared: nobody can be running them."""
     unconfirmed: list[str] = field(default_factory=list)
@@ -138,7 +144,10 @@ class Doubts:
                 self.vouched -= streams
             lease = leases.get(name)
             until = _heedless_s(takeover_after_s(lease, timing), timing)
-            self._known[worker.uid] = Ghost(name, lease.holder if lease else "", streams, until)
+            epoch = worker.assignment.epoch if lease and _says_what_it_runs(lease, worker) else None
+            self._known[worker.uid] = Ghost(name, lease.holder if lease else "", streams, until, epoch)
+            if streams or epoch is not None:
+                self.left_idle.pop(name, None)
         self._look_for_suspects(workers, leases, observations, confirmed, timing, now)
 
     def _note_vanished(
@@ -153,6 +162,13 @@ class Doubts:
         for uid, was in self._known.items():
             if uid not in present and was.streams:
                 self.ghosts[uid] = replace(was, until=now + was.until)
+            elif uid not in present and was.epoch is not None:
+                self.left_idle[was.name] = uid, was
+        self.left_idle = {
+            name: (uid, was)
+            for name, (uid, was) in self.left_idle.items()
+            if name in leases and leases[name].holder == was.holder
+        }
         for uid, ghost in self.ghosts.copy().items():
             lease, t_s = leases.get(ghost.name), takeover_after_s(leases.get(ghost.name), timing)
             if lease and lease.holder == ghost.holder and now - observations[ghost.name].since < t_s:
@@ -178,7 +194,7 @@ class Doubts:
             worker, t_s = workers.get(name), takeover_after_s(lease, timing)
             if not lease.holder:
                 continue
-            if worker and (lease.acknowledged_epoch(worker) is not None or lease.shows_release(worker.uid)):
+            if (worker and _says_what_it_runs(lease, worker)) or self._is_idle(lease):
                 continue
             if now - observations[name].since >= t_s:
                 if worker is None or name in confirmed:
@@ -202,6 +218,19 @@ class Doubts:
         self._looked = True
         self.suspects = suspects
         self._doubtful = doubtful
+
+    def _is_idle(self, lease: Lease) -> bool:
+        """Whether its holder is the incarnation that was known to run nothing when its FingerWorker vanished, and has
+        not spoken of anything else since.
+        """
+        if lease.name not in self.left_idle:
+            return False
+        (uid, was), applied = self.left_idle[lease.name], lease.applied
+        return applied is None or (applied.worker_uid == uid and applied.epoch <= (was.epoch or 0))
+
+
+def _says_what_it_runs(lease: Lease, worker: Worker) -> bool:
+    return lease.acknowledged_epoch(worker) is not None or lease.shows_release(worker.uid)
 
 
 def _orphaned(workers: Mapping[str, Worker], leases: Mapping[str, Lease], now: float) -> dict[tuple[str, str], float]:

@@ -10,7 +10,7 @@ from fingerv7.contract import Acknowledgement, Timing
 from fingerv7.core.doubt import Claims, Doubts
 from fingerv7.core.handover import Holder, Wanted, step
 from fingerv7.core.liveness import observe
-from fingerv7.core.model import Assignment, Grant, Lease, Stream, Token, Worker
+from fingerv7.core.model import Assignment, Grant, Lease, Release, Stream, Token, Worker
 
 TIMING = Timing.derive(20_000)
 HEEDLESS_S = (20 + 6) * 1.05 / 0.95
@@ -146,6 +146,58 @@ def test_a_sidecar_with_a_longer_time_is_given_it():
     watcher.look(1.0, worker=None, lease=slow)
     assert not watcher.look(100.0, worker=None, lease=None).may_grant("s")
     assert watcher.look(207.0, worker=None, lease=None).may_grant("s")
+
+
+IDLE = replace(WORKER, assignment=Assignment(3, 1))
+RELEASE = Release("uid-a", "pod/1")
+
+
+@pytest.mark.parametrize(
+    "left",
+    [LEASE, replace(LEASE, applied=None), replace(LEASE, applied=None, released=RELEASE)],
+    ids=["has not noticed", "noticed", "ended"],
+)
+def test_a_worker_that_ran_nothing_and_was_removed_holds_up_nobody_while_its_lease_is_still_there(left):
+    watcher = Watcher()
+    watcher.look(0.0, worker=IDLE)
+    assert watcher.look(1.0, worker=None, lease=left).may_grant("x")
+    recreated = replace(WORKER, uid="uid-b", assignment=Assignment())
+    assert watcher.look(2.0, worker=recreated, lease=left).may_grant("x")
+    assert watcher.look(3.0, worker=None, lease=None).may_grant("x")
+    assert not watcher.look(4.0, worker=None, lease=LEASE).may_grant("x")
+
+
+@pytest.mark.parametrize(
+    ("before", "spoke", "left"),
+    [
+        (IDLE, replace(LEASE, applied=None), replace(LEASE, applied=None)),
+        (replace(IDLE, tampered=True), replace(LEASE, applied=None), LEASE),
+        (IDLE, LEASE, replace(LEASE, holder="pod/2", applied=None)),
+        (IDLE, LEASE, replace(LEASE, applied=replace(ACK, epoch=4))),
+        (IDLE, LEASE, replace(LEASE, applied=replace(ACK, worker_uid="uid-0"))),
+        (WORKER, LEASE, LEASE),
+    ],
+    ids=["never spoke", "edited", "another pod", "later epoch", "another FingerWorker", "held a stream"],
+)
+def test_one_that_was_not_known_to_run_nothing_does(before, spoke, left):
+    watcher = Watcher()
+    watcher.look(0.0, worker=before, lease=spoke)
+    assert not watcher.look(1.0, worker=None, lease=left).may_grant("x")
+
+
+def test_what_ran_nothing_once_is_not_idle_for_ever():
+    watcher = Watcher()
+    watcher.look(0.0, worker=IDLE)
+    watcher.look(1.0, worker=None)
+    watcher.look(2.0, worker=replace(WORKER, uid="uid-b"), lease=beat(2, applied=replace(ACK, worker_uid="uid-b")))
+    assert not watcher.look(3.0, worker=None, lease=beat(3, applied=None)).may_grant("x")
+
+
+def test_one_that_was_just_being_given_something_does():
+    watcher = Watcher()
+    watcher.look(0.0, worker=IDLE)
+    watcher.doubts.spend(IDLE.uid, {"y"})
+    assert not watcher.look(1.0, worker=None).may_grant("x")
 
 
 class TestClaims:
