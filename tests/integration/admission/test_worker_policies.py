@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -302,6 +303,41 @@ def test_pods_of_one_account_do_not_speak_for_each_other(admin: Api, fleet: tupl
     assert "set POD_UID from metadata.uid" in said
     refused(lambda: second.api.create(leases("own-fleet"), lease("studio-d", holder=first.incarnation)))
     refused(lambda: first.api.request("PUT", path, with_metadata(found, labels={POOL_LABEL: "other"})))
+
+
+def test_a_sidecar_with_the_rights_of_the_example_writes_no_fingerworker_and_no_streampool(
+    admin: Api, fleet: tuple[Pod, Pod], make_pod: Callable[..., Pod]
+):
+    """What refuses is RBAC: nothing in a request tells such a worker from whoever applies pools from a repository."""
+    examples = Path(__file__).resolve().parents[3] / "examples" / "own-workers" / "workers.yaml"
+    documents = list(yaml.safe_load_all(examples.read_text(encoding="utf-8")))
+    (role,) = [each for each in documents if each["kind"] == "Role"]
+    namespace = "own-rights"
+    admin.create("/api/v1/namespaces", {"metadata": {"name": namespace}})
+    grant(admin, namespace, "example", role["rules"], [f"system:serviceaccounts:{namespace}"])
+    admin.create(fingerv7(namespace, "streampools"), stream_pool())
+    admin.create(fingerv7(namespace, "fingerworkers"), finger_worker("fingerv7-worker-0"))
+    pod = make_pod("fingerv7-worker-0", account="fingerv7-worker", namespace=namespace)
+    pod.api.create(leases(namespace), lease("fingerv7-worker-0", holder=pod.incarnation))
+    worker, pool = (
+        fingerv7(namespace, "fingerworkers", "fingerv7-worker-0"),
+        fingerv7(namespace, "streampools", "radio"),
+    )
+    assert pod.api.get(worker)
+    for write in (
+        lambda: pod.api.merge(worker + "/status", {"status": {"phase": "Active"}}),
+        lambda: pod.api.merge(worker, {"spec": {"drain": True}}),
+        lambda: pod.api.request("DELETE", worker),
+        lambda: pod.api.create(fingerv7(namespace, "fingerworkers"), finger_worker("own-1")),
+        lambda: pod.api.merge(pool + "/status", {"status": {"streams": 1}}),
+        lambda: pod.api.merge(pool, {"spec": {"paused": True}}),
+        lambda: pod.api.request("DELETE", pool),
+    ):
+        with pytest.raises(
+            ApiError, match=r'User "system:serviceaccount:own-rights:fingerv7-worker" cannot '
+        ) as error:
+            write()
+        assert error.value.status == 403
 
 
 # --- everybody else ---------------------------------------------------------------------------------------

@@ -113,7 +113,8 @@ def test_the_operator_needs_all_that_it_has_and_no_more(
             refused = [f"{each.method} {each.path}" for each in proxy.requests if each.status in (401, 403)]
             assert refused == []
             objects = helm.template(values, namespace=OPS)
-            assert used(proxy.requests) | NOT_WITHIN_A_TEST == granted(objects)
+            assert used_for_the_election(proxy.requests) == granted(objects, "-election")
+            assert used_for_pools(proxy.requests) | NOT_WITHIN_A_TEST == granted(objects, "-operator")
 
 
 def work(fleet: Fleet, kubeconfig: Path, namespaces: str) -> None:
@@ -126,9 +127,10 @@ def work(fleet: Fleet, kubeconfig: Path, namespaces: str) -> None:
     fleet.wait_all_running(SOON_S)
     fleet.wait_for(lambda: third in fleet.assigned().values(), SOON_S, f"{third} has registered itself")
 
-    lost = {"poolRef": {"name": "nowhere"}, "maxStreams": 5, "capabilities": ["audio_fingerprinting"]}
-    body = {"apiVersion": "fingerv7.io/v1alpha1", "kind": "FingerWorker", "metadata": {"name": "lost"}, "spec": lost}
-    fleet.api.create(fingerv7(fleet.namespace, "fingerworkers"), body)
+    declare(fleet, "not-started-yet", fleet.pool)
+    fleet.wait_for(lambda: fleet.lease("not-started-yet"), SOON_S, "a Lease made in advance")
+
+    declare(fleet, "lost", "nowhere")
     fleet.wait_for(lambda: "PoolNotFound" in events(fleet), SOON_S, "an Event about the worker without a pool")
 
     assert fleet.workers[first].drain() == 200
@@ -152,24 +154,24 @@ def work(fleet: Fleet, kubeconfig: Path, namespaces: str) -> None:
     fleet.wait_all_running(SOON_S)
 
 
-ONLY_AFTER_A_CRASH = {
-    ("", "pods", "get"),
-    ("", "serviceaccounts", "get"),
-    ("rbac.authorization.k8s.io", "roles", "get"),
-    ("rbac.authorization.k8s.io", "roles", "patch"),
-    ("rbac.authorization.k8s.io", "rolebindings", "get"),
-}
-"""What was made before, by a leader that could not say so any more, is looked at and mended."""
-ONLY_WHERE_A_POD_WAITS = {("", "configmaps", "get")}
-"""What its volumes are made from; without a node no pod waits for that."""
+def declare(fleet: Fleet, name: str, pool: str) -> None:
+    """A FingerWorker that nobody runs."""
+    spec = {"poolRef": {"name": pool}, "maxStreams": 5, "capabilities": ["audio_fingerprinting"]}
+    body = {"apiVersion": "fingerv7.io/v1alpha1", "kind": "FingerWorker", "metadata": {"name": name}, "spec": spec}
+    fleet.api.create(fingerv7(fleet.namespace, "fingerworkers"), body)
+
+
 ONLY_TO_GRANT_IT = {("coordination.k8s.io", "leases", "update")}
+"""A Role may only grant what its maker has."""
 
 
 def test_managed_workers_cost_these_rights_more(
     helm: Helm, bare_cluster: Cluster, postgres: Postgres, tmp_path: Path
 ):
     """Their pods are made and never run here, where there is no node."""
-    template = {"spec": {"containers": [{"name": "fingerv7", "image": "fingerv7", "command": ["fingerv7"]}]}}
+    container = {"name": "fingerv7", "image": "fingerv7", "command": ["fingerv7"]}
+    missing = {"name": "settings", "configMap": {"name": "missing"}}
+    template = {"spec": {"containers": [container], "volumes": [missing]}}
     spec = {"workers": {"replicas": 2, "template": template, "defaults": {"maxStreams": 50}}}
     fleet = Fleet(bare_cluster, postgres, rows=20, liveness={}, pool_spec=spec, folder=tmp_path)
     with fleet, ApiProxy(bare_cluster.server, bare_cluster.ca_file) as proxy:
@@ -178,17 +180,50 @@ def test_managed_workers_cost_these_rights_more(
             own = tmp_path / "account.kubeconfig"
             own.write_text(kubeconfig_of(bare_cluster, account))
             kubeconfig = proxy.kubeconfig(own, tmp_path / "proxied.kubeconfig")
-            start_operator(fleet, "operator-a", kubeconfig, fleet.namespace)
+            leader = start_operator(fleet, "operator-a", kubeconfig, fleet.namespace)
             for replicas in (2, 3, 1):
                 fleet.patch_pool({"workers": {"replicas": replicas}})
                 fleet.wait_for(lambda n=replicas: len(pods(fleet)) == n, SOON_S, f"{replicas} pods")  # type: ignore[misc]
+            leader.stop_gracefully()
+            mends_a_role_that_somebody_changed(fleet, kubeconfig)
+            says_what_a_pod_waits_for(fleet)
             fleet.patch_pool({"workers": None})
             fleet.wait_for(lambda: not pods(fleet) and not budgets(fleet), SOON_S, "no pods and no budget")
             refused = [f"{each.method} {each.path}" for each in proxy.requests if each.status in (401, 403)]
             assert refused == []
             without = {**values, "managedWorkers": {"enabled": False}}
-            more = granted(helm.template(values, namespace=OPS)) - granted(helm.template(without, namespace=OPS))
-            assert more - used(proxy.requests) <= ONLY_AFTER_A_CRASH | ONLY_WHERE_A_POD_WAITS | ONLY_TO_GRANT_IT
+            needed, needed_without = (
+                granted(helm.template(each, namespace=OPS), "-operator") for each in (values, without)
+            )
+            assert needed - needed_without - used_for_pools(proxy.requests) == ONLY_TO_GRANT_IT
+
+
+def mends_a_role_that_somebody_changed(fleet: Fleet, kubeconfig: Path) -> None:
+    """As a new leader does when it makes the worker's pod."""
+    role, pod = rbac(fleet.namespace, "roles", "radio-001"), core(fleet.namespace, "pods", "radio-001")
+    rules = fleet.api.get(role)["rules"]
+    fleet.api.merge(role, {"rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["list"]}]})
+    start_operator(fleet, "operator-b", kubeconfig, fleet.namespace)
+    before = fleet.api.get(pod)["metadata"]["uid"]
+    fleet.api.delete(pod)
+    fleet.wait_for(
+        lambda: {each["metadata"]["uid"] for each in pods(fleet)} - {before}, SOON_S, "another pod of radio-001"
+    )
+    assert fleet.api.get(role)["rules"] == rules
+
+
+def says_what_a_pod_waits_for(fleet: Fleet) -> None:
+    """What a kubelet says of a volume that it cannot make."""
+    state = {"waiting": {"reason": "ContainerCreating"}}
+    container = {"name": "fingerv7", "image": "x", "imageID": "", "ready": False, "restartCount": 0, "state": state}
+    path = core(fleet.namespace, "pods", "radio-001") + "/status"
+    fleet.api.merge(path, {"status": {"phase": "Pending", "containerStatuses": [container]}})
+
+    def said() -> bool:
+        conditions = fleet.stream_pool()["status"]["conditions"]
+        return any(each["reason"] == "ConfigMapMissing" and "missing" in each["message"] for each in conditions)
+
+    fleet.wait_for(said, SOON_S, "which ConfigMap is missing")
 
 
 def test_several_namespaces_are_served_with_rights_in_each_and_none_elsewhere(
@@ -266,10 +301,10 @@ def kubeconfig_of(cluster: Cluster, account: Account) -> str:
     return render(name="chart", server=cluster.server, ca_pem=authority, user=RELEASE, token=account.token)
 
 
-def granted(objects: list[Object]) -> set[Right]:
-    """To the operator, wherever."""
+def granted(objects: list[Object], role_name: str) -> set[Right]:
+    """To the operator, by the roles whose names end so."""
     roles = [*of_kind(objects, "ClusterRole"), *of_kind(objects, "Role")]
-    ours = [each for each in roles if each["metadata"]["name"].endswith(("-operator", "-election"))]
+    ours = [each for each in roles if each["metadata"]["name"].endswith(role_name)]
     return {
         (group, resource, verb)
         for role in ours
@@ -280,8 +315,12 @@ def granted(objects: list[Object]) -> set[Right]:
     }
 
 
-def used(requests: list[Request]) -> set[Right]:
-    return {right for each in requests if (right := right_of(each))}
+def used_for_the_election(requests: list[Request]) -> set[Right]:
+    return {right for each in requests if f"/namespaces/{OPS}/" in each.path and (right := right_of(each))}
+
+
+def used_for_pools(requests: list[Request]) -> set[Right]:
+    return {right for each in requests if f"/namespaces/{OPS}/" not in each.path and (right := right_of(each))}
 
 
 def right_of(request: Request) -> Right | None:
