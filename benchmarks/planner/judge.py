@@ -6,6 +6,10 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+from scipy.optimize import linprog
+from scipy.sparse import csr_array
+
 from benchmarks.planner.worlds import World
 
 
@@ -49,15 +53,40 @@ def fewest_to_even(world: World) -> int:
     return sum(above) - min(over, len(above))
 
 
+def most_placeable(world: World) -> float:
+    """A bound on how many streams can have a place at once, by linear programming: streams may be cut into pieces,
+    and workers with the same capabilities are one. Bytes are left aside.
+    """
+    asked = Counter((stream.capabilities, max(1, stream.weight)) for stream in world.streams.values())
+    rooms: Counter[frozenset[str]] = Counter()
+    for worker in world.candidates.values():
+        rooms[worker.capabilities] += worker.max_streams - worker.reserved_weight
+    pairs = [(a, r) for a, (needs, _) in enumerate(asked) for r, offered in enumerate(rooms) if needs <= offered]
+    if not pairs:
+        return 0.0
+    weights = [weight for _, weight in asked]
+    rows = [[r for _, r in pairs], [len(rooms) + a for a, _ in pairs]]
+    values = [[weights[a] for a, _ in pairs], [1] * len(pairs)]
+    columns = np.tile(np.arange(len(pairs)), 2)
+    matrix = csr_array((np.ravel(values), (np.ravel(rows), columns)), shape=(len(rooms) + len(asked), len(pairs)))
+    found = linprog(-np.ones(len(pairs)), A_ub=matrix, b_ub=[*rooms.values(), *asked.values()])
+    assert found.success, found.message
+    return -float(found.fun)
+
+
 def _check(world: World, placed: Mapping[str, str]) -> None:
     used: Counter[str] = Counter()
+    sizes: Counter[str] = Counter()
     for stream_id, name in placed.items():
         stream, worker = world.streams[stream_id], world.candidates[name]
         assert stream.capabilities <= worker.capabilities, f"{stream_id} is on {name}, which cannot take it"
-        used[name] += stream.weight
+        used[name] += max(1, stream.weight)
+        sizes[name] += stream.size
     for name, weight in used.items():
-        room = world.candidates[name].max_streams
+        worker = world.candidates[name]
+        room, bytes_room = worker.max_streams - worker.reserved_weight, worker.max_bytes - worker.reserved_bytes
         assert weight <= room, f"{name} has {weight} of {room}"
+        assert sizes[name] <= bytes_room, f"{name} has {sizes[name]} of {bytes_room} bytes"
 
 
 def _spread(world: World, placed: Mapping[str, str], *, by_weight: bool) -> float:

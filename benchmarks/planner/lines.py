@@ -34,7 +34,9 @@ def print_line(
     peak_mib: float,
     verdict: Verdict | None = None,
     lower_bound: int | None = None,
+    *,
     applied: Times | None = None,
+    lp_ratio: float | None = None,
 ) -> None:
     """`ms` and `cpu_ms` are medians; what has no meaning for an event is null."""
     line = {
@@ -54,5 +56,6 @@ def print_line(
         "placed": verdict.placed if verdict else None,
         "unplaced": verdict.unplaced if verdict else None,
         "spread": verdict.spread if verdict else None,
+        "lp_ratio": None if lp_ratio is None else round(lp_ratio, 4),
     }
     print(json.dumps(line), flush=True)

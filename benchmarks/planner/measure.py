@@ -14,7 +14,7 @@ from functools import partial
 from typing import TypeVar
 
 from benchmarks.planner import ours
-from benchmarks.planner.judge import judge
+from benchmarks.planner.judge import judge, most_placeable
 from benchmarks.planner.lines import Case, Times, print_line
 from benchmarks.planner.worlds import Landscape, database_rows, landscape, read_size
 
@@ -27,7 +27,7 @@ U = TypeVar("U")
 
 def measure(case: Case, land: Landscape, events: Sequence[str], runs: int) -> None:
     full = land.full()
-    first = ours.inspect(ours.run(ours.prepare(full))).target if set(events) - {"FULL"} else {}
+    first = ours.inspect(ours.run(ours.prepare(full))).target if set(events) - {"FULL", "OVERLOAD"} else {}
     for event in events:
         world = full if event == "FULL" else land.after(event, full, first)
         prepare = partial(ours.prepare, world)
@@ -36,7 +36,9 @@ def measure(case: Case, land: Landscape, events: Sequence[str], runs: int) -> No
         peak_mib = _peak_mib(prepare, ours.run)
         outcome = ours.inspect(plan)
         verdict = judge(world, outcome.target, by_weight=land.variant == "full")
-        print_line(case, event, times, peak_mib, verdict, verdict.forced + outcome.lower_bound, applied)
+        lp_ratio = verdict.placed / most_placeable(world) if event == "OVERLOAD" else None
+        bound = verdict.forced + outcome.lower_bound
+        print_line(case, event, times, peak_mib, verdict, bound, applied=applied, lp_ratio=lp_ratio)
 
 
 def measure_rows(case: Case, land: Landscape, runs: int) -> None:

@@ -5,10 +5,11 @@ Variants:
 - `count`: equal workers, streams that differ in nothing;
 - `classes`: worker w has class w mod 5 and takes streams of class 0 to its own; of every 20 streams 10, 4, 3, 2 and 1
   have class 0 to 4;
-- `full`: weights, four capacities, eight sets of capabilities, twelve locations, scores, sizes in bytes, and the
-  strategy Location.
+- `full`: weights, four capacities, eight sets of capabilities and twelve locations, under the strategy Location. It
+  has scores and sizes in bytes too, but that strategy looks at no scores, and bytes are nowhere what is short.
 
-The workers are about two thirds full.
+The workers are about two thirds full. In the event OVERLOAD nothing is assigned, and the streams weigh 1.2 times what
+all workers together can take.
 """
 
 from __future__ import annotations
@@ -26,12 +27,14 @@ from fingerv7.core.planner.model import Candidate, Policy, Strategy
 from fingerv7.core.size import stream_size
 
 VARIANTS: Final = ("count", "classes", "full")
-EVENTS: Final = ("FULL", "STABLE", "LEAVE_ONE", "LEAVE_MANY", "JOIN_ONE", "JOIN_MANY", "STREAMS_ADDED")
+EVENTS: Final = ("FULL", "STABLE", "LEAVE_ONE", "LEAVE_MANY", "JOIN_ONE", "JOIN_MANY", "STREAMS_ADDED", "OVERLOAD")
 SIZES: Final = ("100000x5000", "100000x100", "2131x8", "847x8")
 COLUMNS: Final = ("id", "url", "name", "active", "metadata", "location", "weight", "capabilities")
 MANY: Final = 0.1
 """Part of the workers that leave or join in the events that say MANY."""
 ADDED: Final = 0.01
+DEMAND: Final = 1.2
+"""Of the capacity, in the event OVERLOAD."""
 
 _SEED: Final = 20261122
 _CLASSES: Final = (0,) * 10 + (1,) * 4 + (2,) * 3 + (3,) * 2 + (4,)
@@ -83,6 +86,8 @@ class Landscape:
 
     def after(self, event: str, before: World, current: Mapping[str, str]) -> World:
         """The event has happened to `before`, which was planned as `current`."""
+        if event == "OVERLOAD":
+            return _overloaded(before)
         gone = frozenset(self.leavers[: self._many(event)] if event.startswith("LEAVE") else ())
         workers = self.worker_count + (self._many(event) if event.startswith("JOIN") else 0)
         streams = self.stream_count
@@ -157,6 +162,17 @@ def _exactly_even(policy: Policy) -> Policy:
     return dataclasses.replace(
         policy, imbalance_threshold_percent=0, max_stream_difference=0, max_moves_per_round_percent=100
     )
+
+
+def _overloaded(world: World) -> World:
+    """The same with workers too small for it."""
+    weight = sum(stream.weight for stream in world.streams.values())
+    part = weight / DEMAND / sum(worker.max_streams for worker in world.candidates.values())
+    candidates = {
+        name: dataclasses.replace(worker, max_streams=max(1, round(worker.max_streams * part)))
+        for name, worker in world.candidates.items()
+    }
+    return dataclasses.replace(world, candidates=candidates)
 
 
 def _part(count: int, part: float) -> int:
