@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from dataclasses import replace
 from types import SimpleNamespace
+
+import pytest
 
 from fingerv7.adapters.kube.errors import ApiUnreachable
 from fingerv7.api.streampool import StreamPool
 from fingerv7.contract import FINALIZER, POOL_LABEL
+from fingerv7.core.model import Stream
+from fingerv7.core.rounds import decide
+from fingerv7.runtime import pool_loop
 from fingerv7.runtime.clocks import Clocks
 from fingerv7.runtime.fleets import Fleets
 from fingerv7.runtime.office import Office
@@ -170,3 +177,22 @@ async def test_of_a_namespace_that_cannot_be_listed_nothing_is_concluded():
     await it.loop._round()
     assert it.loop._chores is not None
     assert not it.passes_barrier(), "its present version is not known"
+
+
+@pytest.mark.parametrize("where", ["in the table", "held"])
+async def test_a_decision_about_many_streams_leaves_the_event_loop_its_turns(where, monkeypatch):
+    it = InOffice()
+    many = {f"s{n}": Stream(f"s{n}", "http://x/") for n in range(pool_loop.LARGE + 1)}
+    if where == "held":
+        it.fleet.workers._objects.take("ADDED", worker("a", 90, streams=tuple(many)))
+    world = replace(it.loop._gather(), catalog=many if where == "in the table" else None)
+    had_a_turn = threading.Event()
+
+    def long(*args, **options):
+        assert had_a_turn.wait(10), "the event loop stood still while this was decided"
+        return decide(*args, **options)
+
+    monkeypatch.setattr(pool_loop, "decide", long)
+    asyncio.get_running_loop().call_soon(had_a_turn.set)
+    decision = await it.loop._decide(world)
+    assert decision.catalog.keys() == many.keys()
