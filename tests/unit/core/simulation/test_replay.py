@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import pytest
+from tests.unit.core.small_world import Pool
 
 from fingerv7.core.model import Stream
-from fingerv7.core.planner.model import Candidate, Policy
+from fingerv7.core.planner.model import Candidate, Policy, Strategy, Trigger
 from fingerv7.core.simulation import ChangeError, World, replay, timeline
 
 AUDIO = frozenset({"audio_fingerprinting"})
@@ -73,6 +74,20 @@ def test_a_drifting_score_is_told_as_it_drifts():
     assert steps[-1].events == ("score w1 is 50 now",)
 
 
+def test_streams_leave_a_worker_whose_score_drifts_away():
+    steps = play(
+        world(50, 50),
+        (1, "score w1 100..50 over 10m"),
+        policy=Policy(strategy=Strategy.Performance, imbalance_threshold_percent=0),
+        cooldown_ms=MINUTE,
+    )
+    moves = [move for step in steps[1:] for move in step.moves]
+    assert {(move.source, move.target, move.trigger) for move in moves} == {("w1", "w2", Trigger.Imbalance)}
+    assert steps[-1].balanced
+    # Its even share falls from 30 streams to 20; the policy tolerates three more than that.
+    assert 20 <= 30 - len(moves) <= 23
+
+
 def test_nothing_happens_after_the_end():
     assert len(play(world(50, 50, 50), (1, "lose w1"), (90, "lose w2"), until_ms=60 * MINUTE)) == 2
 
@@ -85,3 +100,28 @@ def test_without_a_cooldown_all_rounds_come_at_once():
 def test_an_impossible_event_says_when():
     with pytest.raises(ChangeError, match="at 2m: 'lose w1': there is no worker w1"):
         play(world(50, 50), (1, "lose w1"), (2, "lose w1"))
+
+
+def test_the_operator_makes_the_same_moves_round_by_round():
+    """A worker joins, and long after that another one dies."""
+    pool = Pool({"w1": 30, "w2": 30, "w3": 30}, 75)
+    candidates = {name: Candidate(name, 30, member.worker.capabilities) for name, member in pool.members.items()}
+    steps = play(World(pool.catalog, candidates, {}), (1, "join w4 maxStreams=30 like w1"), (30, "lose w2"))
+    owners, expected = {}, []
+    for step in steps:
+        owners = {**owners, **{move.stream: move.target for move in step.moves}}
+        expected += [owners] if step.moves else []
+
+    seen = []
+    while pool.now < 60 * 60.0:
+        if pool.now == 60.0:
+            pool.join("w4", 30)
+        if pool.now == 30 * 60.0:
+            pool.kill("w2")
+        pool.settle(6)
+        owners = {i: name for name, member in pool.members.items() for i in member.runs}
+        if len(owners) == len(pool.catalog) and owners != (seen or [None])[-1]:
+            seen.append(owners)
+        pool.now += 10.0
+    assert len(seen) > 3
+    assert seen == expected
