@@ -101,9 +101,43 @@ def test_a_round_that_cannot_fill_all_new_workers_fills_them_evenly():
 
 
 def test_balancing_that_would_not_lower_the_imbalance_is_not_done():
-    # One of two streams must be on a worker of capacity one, whichever way they are shared.
+    # The parts are a third three times and one, so that w3 gets one stream, and the other stays on a worker that it
+    # fills. Both on w3 would be one more than its part.
     done = planned(World(streams(2), fleet(1, 1, 1, 3), {"s0000": "w0", "s0001": "w1"}, PERFECT))
     assert done.moves == ()
+
+
+@pytest.mark.parametrize(
+    ("light", "moves"),
+    [
+        pytest.param(11, 11, id="by 11 percent"),
+        pytest.param(9, 0, id="by 9 percent only"),
+    ],
+)
+def test_balancing_is_worth_its_moves_where_it_lowers_the_imbalance_by_a_tenth(light: int, moves: int):
+    # w0 is 100 above the mean of 200, and only its light streams can leave it: what is left is 100 less their number.
+    catalog = streams(100 + light) | {"heavy": stream("heavy", weight=300 - light)}
+    done = planned(World(catalog, fleet(1000, 1000), held(light, 100) | {"heavy": "w0"}, PERFECT))
+    assert done.imbalance_before_percent == pytest.approx(10)
+    assert len(done.moves) == moves
+
+
+def test_a_round_that_its_budget_cuts_short_need_not_lower_the_imbalance_by_a_tenth():
+    done = planned(World(streams(200), fleet(200, 200), held(200), Policy(max_moves_per_round_percent=4)))
+    assert len(done.moves) == 8
+    assert (done.imbalance_before_percent, done.imbalance_after_percent) == (50, 46)
+
+
+def test_a_round_that_its_budget_cuts_short_comes_nearer_even_if_another_worker_is_as_far_from_the_mean():
+    policy = replace(PERFECT, max_moves_per_round_percent=1)
+    world = World(streams(40), fleet(20, 20, 20, 20, 20, 20), held(10, 10, 5, 5, 5, 5), policy)
+    done = planned(world)
+    assert len(done.moves) == 1
+    assert done.imbalance_after_percent == done.imbalance_before_percent
+    while done.moves:
+        world = world.after(done)
+        done = planned(world)
+    assert sorted(counts(done).values()) == [6, 6, 7, 7, 7, 7]
 
 
 def test_a_worker_that_joins_gets_its_share_and_the_moves_say_why():
@@ -410,6 +444,24 @@ def test_a_stream_that_comes_home_and_is_evened_out_there_moves_once():
     done = planned(World(catalog, candidates, current, replace(PERFECT, strategy=Strategy.Location)))
     assert done.target == {"a": "p5", "b": "p3", "heavy": "p5"}
     assert done.lower_bound == done.owned_moves == 2
+
+
+def test_a_worker_does_not_give_a_stream_only_to_be_given_another():
+    # "a" could come to w0, which then gives "plain" to w3; but w1 has one like it, which w3 may be given at once.
+    hls = frozenset({"hls"})
+    catalog = {s.id: s for s in (stream("a", capabilities=hls), stream("b", capabilities=hls), stream("plain"))}
+    catalog |= {"other": stream("other"), "rare": stream("rare", capabilities=hls | {"aac"})}
+    candidates = named(
+        worker("w0", 11, "hls"),
+        worker("w1", 10, "hls"),
+        worker("w2", 12, "hls", "aac", score_percent=10),
+        worker("w3", 8, score_percent=900),
+        worker("w4", 9),
+    )
+    current = {"a": "w1", "other": "w1", "plain": "w0", "b": "w2", "rare": "w2"}
+    done = planned(World(catalog, candidates, current, replace(PERFECT, strategy=Strategy.Performance)))
+    assert counts(done) == {"w0": 2, "w1": 1, "w2": 1, "w3": 1}
+    assert len(done.moves) == done.lower_bound == 2
 
 
 def test_a_location_is_evened_out_within_itself():
