@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from fingerv7.core.handover import Action
 
+from .defect import Kind
+
 if TYPE_CHECKING:
     from fingerv7.core.handover import Write
 
@@ -52,7 +54,9 @@ class Judge:
         if token > highest:
             self.seen[stream] = token
         elif token < highest and not self._forgives_tokens and not self._excused(worker):
-            world.defect(f"{worker.process.name} starts {stream} with {token}, but a sink has seen {highest}")
+            world.defect(
+                Kind.TOKEN, f"{worker.process.name} starts {stream} with {token}, but a sink has seen {highest}"
+            )
         idle = self.idle_since.pop(stream, None)
         promised = self.promised.pop(stream, None)
         if promised and idle is not None:
@@ -60,7 +64,8 @@ class Judge:
             self.longest_gap_s = max(self.longest_gap_s, gap)
             if world.loop.now > promised[1]:
                 world.defect(
-                    f"{stream} was on nobody for {gap:.3f} s, promised were {promised[1] - promised[0]:.3f} s"
+                    Kind.GAP,
+                    f"{stream} was on nobody for {gap:.3f} s, promised were {promised[1] - promised[0]:.3f} s",
                 )
 
     def stopped(self, worker: Worker, stream: str) -> None:
@@ -78,12 +83,17 @@ class Judge:
             self.excused += 1
             frozen, newer = (other, token > others) if self._excused(other) else (worker, token < others)
             if not newer:
-                world.defect(f"{stream}: the sink cannot tell {frozen.process.name}, which was frozen, by its token")
+                world.defect(
+                    Kind.TOKEN,
+                    f"{stream}: the sink cannot tell {frozen.process.name}, which was frozen, by its token",
+                )
             if world.tell:
                 world.event(f"{stream} also runs on {other.process.name}, whose machine was frozen")
             return
         self.overlaps += 1
-        world.defect(f"{stream} runs on {other.process.name} ({others}) and on {worker.process.name} ({token})")
+        world.defect(
+            Kind.OVERLAP, f"{stream} runs on {other.process.name} ({others}) and on {worker.process.name} ({token})"
+        )
 
     def _excused(self, worker: Worker) -> bool:
         pod = worker.pod
@@ -96,8 +106,9 @@ class Judge:
                 if other is not worker and not self._excused(other):
                     self.overlaps += 1
                     self._world.defect(
+                        Kind.OVERLAP,
                         f"{stream} still runs on {worker.process.name} ({token}), whose machine was frozen, "
-                        f"and on {other.process.name} ({others})"
+                        f"and on {other.process.name} ({others})",
                     )
 
     # --- what is stored -----------------------------------------------------------------------------------
@@ -114,7 +125,7 @@ class Judge:
         epochs = (held.get("epoch", 0), held.get("leaderEpoch", 0))
         before = self._epochs.get(uid, (0, 0))
         if epochs[0] < before[0] or epochs[1] < before[1]:
-            world.defect(f"{name} goes back from epoch and leaderEpoch {before} to {epochs}")
+            world.defect(Kind.EPOCH, f"{name} goes back from epoch and leaderEpoch {before} to {epochs}")
         self._epochs[uid] = epochs
         streams = {each["id"] for each in held.get("streams", ())}
         revoking = {each["id"] for each in held.get("revoking", ())}
@@ -122,10 +133,10 @@ class Judge:
         old_revoking = {each["id"] for each in (was or {}).get("revoking", ())}
         limit = commit.new["spec"]["maxStreams"]
         if streams - old and len(streams | revoking) > limit:
-            world.defect(f"{name} is given more than its {limit} streams")
+            world.defect(Kind.CAPACITY, f"{name} is given more than its {limit} streams")
         vanished = old - streams - revoking
         if vanished and commit.writer != "user":
-            world.defect(f"{name} loses {min(vanished)} without its being revoked")
+            world.defect(Kind.UNREVOKED, f"{name} loses {min(vanished)} without its being revoked")
         if revoking - old and world.tell:
             world.note(world.loop.nature, f"revoked from {name}: {' '.join(sorted(revoking - old_revoking))}")
 
@@ -137,7 +148,7 @@ class Judge:
             for change in write.changes:
                 if change.action is Action.REVOKE and change.reason == "Removed" and change.stream in self.hidden:
                     self._world.defect(
-                        f"{change.stream} is revoked from {write.worker} for a moment's lack of its row"
+                        Kind.BRAKE, f"{change.stream} is revoked from {write.worker} for a moment's lack of its row"
                     )
                     return
 

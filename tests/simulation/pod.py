@@ -21,6 +21,7 @@ from fingerv7_sidecar.protocol import Sidecar
 from fingerv7_sidecar.runtime import Runtime
 
 from .clients import SimRest
+from .defect import Kind
 from .folder import MemoryFolder
 from .loop import MachineClock, Process, State
 from .network import Link
@@ -146,7 +147,7 @@ class Pod:
         except Exception as error:
             if not process.alive:
                 raise
-            self.world.defect(f"{process.name} failed: {type(error).__name__}: {error}")
+            self.world.defect(Kind.FAILURE, f"{process.name} failed: {type(error).__name__}: {error}")
         self._sidecar_ended(process)
 
     def _sidecar_ended(self, process: Process) -> None:

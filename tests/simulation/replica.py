@@ -25,6 +25,7 @@ from fingerv7.runtime.term import Term
 from fingerv7.runtime.vitals import Vitals
 
 from .clients import SimKube
+from .defect import Kind
 from .loop import MachineClock, Process, ProcessDied
 from .network import Link
 from .store import NAMESPACE
@@ -182,7 +183,7 @@ class Replica:
             acquiring.cancel()
             await asyncio.gather(acquiring, return_exceptions=True)
         if any(task.done() for task in forever):
-            world.defect(f"{process.name}: a task that never ends has ended")
+            world.defect(Kind.FAILURE, f"{process.name}: a task that never ends has ended")
         await election.release()
         self.crash()
         raise ProcessDied

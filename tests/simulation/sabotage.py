@@ -27,6 +27,7 @@ from fingerv7_sidecar.mode import Mode
 from fingerv7_sidecar.protocol import Sidecar
 from fingerv7_sidecar.times import Times
 
+from .defect import Defect, Kind
 from .install import Hooks
 from .scenario import Sabotage, run
 from .world import World
@@ -38,13 +39,15 @@ REDUNDANT = {
     "acquisition that clears the acknowledgement leave nothing for it to do; the model finds it harmless, too",
 }
 """Rules that nobody misses beside the others, and why. Their absence need not be caught."""
-HARMLESS = ("unexpected:", "after the last fault", "after its worker died", "promised were")
-"""What is no violation of safety, and may come of a system that does not work at all."""
+TWICE = frozenset({Kind.OVERLAP, Kind.TOKEN})
+"""Two run a stream, or a sink cannot keep them apart."""
+SHOWS: dict[str, frozenset[Kind]] = {}
+"""What has to be seen of each rule's absence. Anything else may come of a system that does not work at all."""
 
 
-def _rule(name: str) -> Callable[[Sabotage], Sabotage]:
+def _rule(name: str, *, shows: frozenset[Kind] = TWICE) -> Callable[[Sabotage], Sabotage]:
     def keep(switch: Sabotage) -> Sabotage:
-        RULES[name] = switch
+        RULES[name], SHOWS[name] = switch, shows
         return switch
 
     return keep
@@ -199,7 +202,7 @@ def _no_version(world: World, hooks: Hooks) -> None:
     world.server.store.checks_versions = False
 
 
-@_rule("catalog brake without its baseline")
+@_rule("catalog brake without its baseline", shows=frozenset({Kind.BRAKE}))
 def _no_baseline(world: World, hooks: Hooks) -> None:
     honest = brake.judge
     hooks.put(brake, "judge", lambda snapshot, *, held, **rest: honest(snapshot, held={}, **rest))
@@ -216,22 +219,23 @@ def _fast_clocks(world: World, hooks: Hooks) -> None:
 WORLDS["clock rates 0.9 to 1.1"] = {"takeover_s": 20.0, "clock_spread": 0.1, "is_tight": True}
 
 
-def caught(rule: str, seed: int) -> str:
-    """What the judge says of that seed without the rule; empty when it saw nothing."""
+def caught(rule: str, seed: int) -> Defect | None:
+    """What the judge sees in that seed without the rule, if it is what the rule is against.
+
+    Nothing where the seed fails with the rule as well: that says nothing of the rule.
+    """
     world = WORLDS.get(rule, {})
     result = run(seed, sabotage=RULES[rule], changes=world)
-    said = next((each for each in result.defects if not any(words in each for words in HARMLESS)), "")
+    seen = next((defect for defect in result.defects if defect.kind in SHOWS[rule]), None)
     honest = {name: value for name, value in world.items() if name != "clock_spread"}
-    return (
-        "" if said and run(seed, changes=honest).defects else said
-    )  # one that fails anyway says nothing of the rule
+    return None if seen is None or run(seed, changes=honest).defects else seen
 
 
-def _portion(work: tuple[str, range]) -> tuple[int, str] | None:
+def _portion(work: tuple[str, range]) -> tuple[int, Defect] | None:
     rule, seeds = work
     for seed in seeds:
-        if said := caught(rule, seed):
-            return seed, said
+        if seen := caught(rule, seed):
+            return seed, seen
     return None
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .defect import Defect, Kind
 from .faults import KINDS, Script
 from .install import Hooks, installed
 from .world import World
@@ -25,7 +26,7 @@ _runs = 0
 @dataclass(slots=True)
 class Result:
     seed: int
-    defects: list[str]
+    defects: list[Defect]
     trace: str
     steps: int
     simulated_s: float
@@ -97,7 +98,7 @@ def run(
             gc.enable()
     return Result(
         seed=seed,
-        defects=[*world.defects, *(f"unexpected: {error}" for error in world.loop.errors[:5])],
+        defects=[*world.defects, *(Defect(Kind.FAILURE, error) for error in world.loop.errors[:5])],
         trace=world.trace.hexdigest(),
         steps=world.loop.steps,
         simulated_s=world.loop.now,
@@ -158,7 +159,7 @@ def _settle(world: World) -> None:
         elif loop.now - good_since >= 1.0:
             world.counts["settled"] += 1
             return
-    world.defect(f"{loop.now - began:.0f} s after the last fault: {world.judge.misplaced()}")
+    world.defect(Kind.UNPLACED, f"{loop.now - began:.0f} s after the last fault: {world.judge.misplaced()}")
 
 
 def _lone_death(world: World, rng: random.Random) -> None:
@@ -185,5 +186,5 @@ def _lone_death(world: World, rng: random.Random) -> None:
     loop.run_until(loop.now + bound + 0.5)
     world.counts["lone deaths"] += 1
     for stream in world.judge.promised:
-        world.defect(f"{stream} is on nobody {bound + 0.5:.2f} s after its worker died alone")
+        world.defect(Kind.GAP, f"{stream} is on nobody {bound + 0.5:.2f} s after its worker died alone")
     world.judge.promised.clear()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from fingerv7.contract import FINGERPRINTING, Timing, format_duration
 
 from .database import Database, row
+from .defect import Defect, Kind
 from .judge import Judge
 from .loop import MachineClock, Process, SimLoop
 from .network import Link, Server
@@ -84,7 +85,7 @@ class World:
         self.server = Server(self.loop, random.Random(f"network {seed}"))
         self.database = Database()
         self.pool_name = "radio"
-        self.defects: list[str] = []
+        self.defects: list[Defect] = []
         self.counts: Counter[str] = Counter()
         self.trace = hashlib.blake2b(digest_size=8)
         t_s = self.scale.takeover_s
@@ -311,9 +312,9 @@ class World:
         if self.tell:
             self.tell(f"{self.loop.now:9.3f} {text}")
 
-    def defect(self, text: str) -> None:
+    def defect(self, kind: Kind, text: str) -> None:
         """Something that must never happen."""
-        self.defects.append(f"at {self.loop.now:.3f} s: {text}")
+        self.defects.append(Defect(kind, f"at {self.loop.now:.3f} s: {text}"))
         self.event(f"DEFECT {text}")
 
     def _committed(self, commit: Commit) -> None:
