@@ -16,7 +16,7 @@ from .defect import Kind
 if TYPE_CHECKING:
     from fingerv7.core.handover import Write
 
-    from .store import Commit
+    from .store import Commit, Json
     from .worker import Worker
     from .world import World
 
@@ -36,10 +36,14 @@ class Judge:
         self.promised: dict[str, tuple[float, float]] = {}
         """Stream → when its worker died alone, and by when somebody else has to run it."""
         self._forgives_tokens = False
-        self._epochs: dict[str, tuple[int, int]] = {}
+        self._writers: dict[int, str] = {}
+        """Leader epoch → the process that writes with it."""
+        self._highest = 0
+        """Of all leader epochs of terms that began."""
         self.hidden: set[str] = set()
         """Rows that are away by accident, and must not be taken from anybody for that."""
         world.server.store.on_commit.append(self._committed)
+        world.server.store.on_rule = self._refused
 
     # --- what workers run ---------------------------------------------------------------------------------
 
@@ -121,12 +125,8 @@ class Judge:
         if not held or held is was:
             return
         world = self._world
-        uid, name = commit.new["metadata"]["uid"], commit.name
-        epochs = (held.get("epoch", 0), held.get("leaderEpoch", 0))
-        before = self._epochs.get(uid, (0, 0))
-        if epochs[0] < before[0] or epochs[1] < before[1]:
-            world.defect(Kind.EPOCH, f"{name} goes back from epoch and leaderEpoch {before} to {epochs}")
-        self._epochs[uid] = epochs
+        name = commit.name
+        self._judge_epochs(commit, held, was or {})
         streams = {each["id"] for each in held.get("streams", ())}
         revoking = {each["id"] for each in held.get("revoking", ())}
         old = {each["id"] for each in (was or {}).get("streams", ())}
@@ -140,6 +140,22 @@ class Judge:
         if revoking - old and world.tell:
             world.note(world.loop.nature, f"revoked from {name}: {' '.join(sorted(revoking - old_revoking))}")
 
+    def _judge_epochs(self, commit: Commit, held: Json, was: Json) -> None:
+        """That none goes back is the CRD's rule, which `_refused` hears of."""
+        world = self._world
+        granted, before = ({each["id"]: each["token"] for each in of.get("streams", ())} for of in (held, was))
+        if granted != before and held["epoch"] <= was.get("epoch", 0):
+            world.defect(Kind.EPOCH, f"{commit.name} is given other streams under its old epoch {held['epoch']}")
+        writer = self._writers.setdefault(held["leaderEpoch"], commit.writer)
+        if writer != commit.writer:
+            world.defect(
+                Kind.EPOCH, f"{writer} and {commit.writer} both write with the leader epoch {held['leaderEpoch']}"
+            )
+
+    def _refused(self, writer: str, refusal: str) -> None:
+        """Nobody ever tries that: whoever is late is refused by the resourceVersion first."""
+        self._world.defect(Kind.EPOCH, f"{writer} tries what only the CRD's rule refuses: {refusal}")
+
     def decided(self, writes: list[Write]) -> None:
         """What an operator is about to write, with its reasons."""
         if not self.hidden:
@@ -152,8 +168,11 @@ class Judge:
                     )
                     return
 
-    def took_office(self) -> None:
+    def took_office(self, leader_epoch: int) -> None:
         world = self._world
+        if leader_epoch <= self._highest:
+            world.defect(Kind.EPOCH, f"a term begins with the leader epoch {leader_epoch} after {self._highest}")
+        self._highest = max(self._highest, leader_epoch)
         world.counts["terms"] += 1
         assignments = [(w.get("status") or {}).get("assignment") or {} for w in world.fingerworkers().values()]
         if world.counts["terms"] > 1 and any(each.get("revoking") for each in assignments):
@@ -202,5 +221,6 @@ class Judge:
 
     def restored(self) -> None:
         """A backup was restored: what was stored after it never was, and grants with older tokens are in force."""
-        self._epochs.clear()
+        self._writers.clear()
+        self._highest = 0
         self._forgives_tokens = True

@@ -203,7 +203,9 @@ class _Term(Term):
         replica = self._replica
         if replica.process:
             replica.world.note(replica.process, f"in office {self.leader_epoch}")
-        replica.world.judge.took_office()
+        # One that was frozen on its way into office finds that it may write nothing any more.
+        if self.may_write:
+            replica.world.judge.took_office(self.leader_epoch)
 
 
 async def _watch_pools(api: SimKube, feed: PoolFeed) -> None:

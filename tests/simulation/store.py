@@ -67,6 +67,8 @@ class Store:
         self.compacted = 1000
         self.past: dict[Key, list[tuple[float, Json | None]]] = {}
         self.on_commit: list[Callable[[Commit], None]] = []
+        self.on_rule: Callable[[str, str], None] = lambda writer, refusal: None
+        """Called when the CRD's rule refuses a write that everything else would have let pass."""
         self.checks_versions = True
         self._uids = 0
 
@@ -196,7 +198,11 @@ class Store:
         if new == old:
             return old
         if plural == "fingerworkers":
-            _root_rule(old, new)
+            try:
+                _root_rule(old, new)
+            except RefusedError as refused:
+                self.on_rule(writer, f"{name}: {refused.message}")
+                raise
         if "deletionTimestamp" in metadata and not metadata.get("finalizers"):
             return self._commit("DELETED", plural, name, old, new, writer)
         return self._commit("MODIFIED", plural, name, old, new, writer)
