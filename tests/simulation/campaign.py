@@ -44,7 +44,7 @@ def _portion(seeds: range) -> list[Result]:
 
 def _many(first: int, count: int) -> int:
     began = time.monotonic()
-    done = steps = overlaps = excused = failed = 0
+    done = steps = overlaps = excused = unplaced = failed = 0
     longest = simulated = 0.0
     faults: Counter[str] = Counter()
     with_figure: Counter[str] = Counter()
@@ -55,6 +55,7 @@ def _many(first: int, count: int) -> int:
         simulated += result.simulated_s
         overlaps += result.overlaps
         excused += result.excused
+        unplaced += result.excused_unplaced
         longest = max(longest, result.longest_gap_s)
         faults += result.faults
         counts += result.counts
@@ -81,6 +82,7 @@ def _many(first: int, count: int) -> int:
                 "overlaps": overlaps,
                 "overlaps_judged_by_token": excused,
                 "longest_gap_s": round(longest, 3),
+                "streams_left_out_as_poison": unplaced,
                 "lone_deaths": counts["lone deaths"],
                 "seeds_with_leader_change_inside_a_hand_over": with_figure["leader change inside a hand-over"],
                 "seeds_with_takeover": with_figure["takeover"],

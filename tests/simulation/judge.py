@@ -7,10 +7,12 @@ be the older one, so that a sink refuses it.
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING
 
 from fingerv7.core.handover import Action
 
+from .deaths import Deaths
 from .defect import Kind
 
 if TYPE_CHECKING:
@@ -42,6 +44,9 @@ class Judge:
         """Of all leader epochs of terms that began."""
         self.hidden: set[str] = set()
         """Rows that are away by accident, and must not be taken from anybody for that."""
+        self.excused_unplaced = 0
+        """Streams that are on nobody at the end because three workers died of them."""
+        self._deaths = Deaths(world.scale.takeover_s / (1 + world.scale.clock_spread))
         world.server.store.on_commit.append(self._committed)
         world.server.store.on_rule = self._refused
 
@@ -71,6 +76,9 @@ class Judge:
                     Kind.GAP,
                     f"{stream} was on nobody for {gap:.3f} s, promised were {promised[1] - promised[0]:.3f} s",
                 )
+
+    def died(self, worker: Worker) -> None:
+        self._deaths.died(worker.name, self._world.loop.now)
 
     def stopped(self, worker: Worker, stream: str) -> None:
         self._world.event(f"{worker.process.name} stops {stream}")
@@ -118,6 +126,8 @@ class Judge:
     # --- what is stored -----------------------------------------------------------------------------------
 
     def _committed(self, commit: Commit) -> None:
+        if commit.plural == "leases" and commit.kind != "DELETED":
+            self._deaths.renewed(commit.name, commit.new, commit.at)
         if commit.plural != "fingerworkers" or commit.kind == "DELETED":
             return
         held = (commit.new.get("status") or {}).get("assignment")
@@ -126,7 +136,7 @@ class Judge:
             return
         world = self._world
         name = commit.name
-        self._judge_epochs(commit, held, was or {})
+        self._granted(commit, held, was or {})
         streams = {each["id"] for each in held.get("streams", ())}
         revoking = {each["id"] for each in held.get("revoking", ())}
         old = {each["id"] for each in (was or {}).get("streams", ())}
@@ -140,11 +150,14 @@ class Judge:
         if revoking - old and world.tell:
             world.note(world.loop.nature, f"revoked from {name}: {' '.join(sorted(revoking - old_revoking))}")
 
-    def _judge_epochs(self, commit: Commit, held: Json, was: Json) -> None:
+    def _granted(self, commit: Commit, held: Json, was: Json) -> None:
         """That none goes back is the CRD's rule, which `_refused` hears of."""
         world = self._world
-        granted, before = ({each["id"]: each["token"] for each in of.get("streams", ())} for of in (held, was))
-        if granted != before and held["epoch"] <= was.get("epoch", 0):
+        before = {each["id"]: each["token"] for each in was.get("streams", ())}
+        granted = {each["id"]: each["url"] for each in held["streams"] if before.get(each["id"]) != each["token"]}
+        self._deaths.granted(commit.name, granted, commit.at)
+        changed = granted or len(before) != len(held["streams"])
+        if changed and held["epoch"] <= was.get("epoch", 0):
             world.defect(Kind.EPOCH, f"{commit.name} is given other streams under its old epoch {held['epoch']}")
         writer = self._writers.setdefault(held["leaderEpoch"], commit.writer)
         if writer != commit.writer:
@@ -186,8 +199,10 @@ class Judge:
         rows = world.database.rows.keys()
         missing = rows - self.running.keys()
         overflow = max(0, len(rows) - self._capacity())
-        if len(missing) > self._suspected() + overflow:
+        excused = self._excusable(missing) if missing else 0
+        if len(missing) > excused + overflow:
             return f"{len(missing)} streams run on nobody, such as {min(missing)}"
+        self.excused_unplaced = excused
         extra = self.running.keys() - rows
         return f"{min(extra)} runs and is no row" if extra else ""
 
@@ -214,8 +229,14 @@ class Judge:
                 return False
         return not self.misplaced() and not self._suspected() and len(found) == len(world.pods)
 
+    def _excusable(self, missing: AbstractSet[str]) -> int:
+        """How many of these are kept from everybody on purpose, and rightly: three workers died of them."""
+        rows = self._world.database.rows
+        suspects = self._deaths.suspects({i: rows[i]["url"] for i in missing}, self._world.loop.now)
+        return min(len(suspects), self._suspected())
+
     def _suspected(self) -> int:
-        """Streams that three workers died of, as the pool's status says: they are kept from everybody on purpose."""
+        """Streams that three workers died of, as the pool's status says."""
         pool = self._world.server.store.get("streampools", self._world.pool_name)
         return int(((pool.get("status") or {}).get("unassignedReasons") or {}).get("SuspectedPoison", 0))
 

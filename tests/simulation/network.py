@@ -104,6 +104,11 @@ class Link:
         self.watches: list[Watch] = []
         self._waiting: list[tuple[Callable[[], Any], Answer, bool]] = []
 
+    @property
+    def alive(self) -> bool:
+        """Whether there is a process at its end."""
+        return self.process.alive
+
     def send(self, work: Callable[[], Any], answer: Answer, *, write: bool, target: str = "") -> None:
         """`work` is done at the server, if the request gets there. `target`: what it writes, plural and name."""
         server, process = self.server, self.process

@@ -156,10 +156,13 @@ class Pod:
             self.link.cut()
             self.world.loop.nature.after(0.1 + self._rng.random(), self.start_sidecar)
 
-    def crash_sidecar(self) -> None:
-        if self.sidecar and self.sidecar.alive:
-            self.world.note(self.sidecar, "killed")
-            self._sidecar_ended(self.sidecar)
+    def crash_sidecar(self) -> bool:
+        """Whether there was one to kill."""
+        if not (self.sidecar and self.sidecar.alive):
+            return False
+        self.world.note(self.sidecar, "killed")
+        self._sidecar_ended(self.sidecar)
+        return True
 
     def start_worker(self) -> None:
         if self.removed or (self.worker and self.worker.process.alive):
@@ -174,19 +177,24 @@ class Pod:
         )
         self.worker.pod = self
 
-    def crash_worker(self) -> None:
-        if self.worker and self.worker.process.alive:
-            self.world.note(self.worker.process, "killed")
-            self.worker.died()
-            self.world.loop.nature.after(0.1 + self._rng.random(), self.start_worker)
+    def crash_worker(self) -> bool:
+        """Whether there was one to kill."""
+        if not (self.worker and self.worker.process.alive):
+            return False
+        self.world.note(self.worker.process, "killed")
+        self.worker.died()
+        self.world.loop.nature.after(0.1 + self._rng.random(), self.start_worker)
+        return True
 
-    def stop_gracefully(self) -> None:
-        """SIGTERM to both, as when a pod is deleted."""
+    def stop_gracefully(self) -> bool:
+        """SIGTERM to both, as when a pod is deleted; whether there was anybody to hear it."""
+        heard = any(process.alive for process in self._processes())
         if self.runtime and self.sidecar and self.sidecar.alive:
             self.sidecar.after(0.0, self.runtime.post, StopRequested())
         if self.worker and self.worker.process.alive:
             self.worker.process.after(0.0, self.worker.terminate)
             self.world.loop.nature.after(3 * self.settings.timing.stop_time_ms / 1000, self._kill, self.worker)
+        return heard
 
     def remove(self) -> None:
         """The pod is gone for good, with its folder."""
@@ -198,14 +206,15 @@ class Pod:
 
     # --- the machine --------------------------------------------------------------------------------------
 
-    def reboot(self) -> None:
-        """Both die, boot time begins anew, the folder is still there."""
-        if self.machine.frozen:
-            return
+    def reboot(self) -> bool:
+        """Both die, boot time begins anew, the folder is still there; not of a machine that is frozen or gone."""
+        if self.machine.frozen or self.removed:
+            return False
         self.crash_worker()
         self.crash_sidecar()
         self.machine.boots += 1
         self.machine.clock.reboot()
+        return True
 
     def freeze(self) -> None:
         self.machine.frozen = True

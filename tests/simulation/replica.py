@@ -119,19 +119,23 @@ class Replica:
         self.term = self.election = self.fleets = self._stop = None
         self.process.spawn(self._serve(self.process, self.link))
 
-    def crash(self) -> None:
-        """SIGKILL, or `os._exit`; the kubelet starts it again."""
-        if self.process and self.process.alive:
-            self.world.note(self.process, "killed")
-            self.process.kill()
-            if self.link:
-                self.link.cut()
-            self.world.loop.nature.after(self.world.restart_s(), self.start)
+    def crash(self) -> bool:
+        """SIGKILL, or `os._exit`; the kubelet starts it again. Whether there was one to kill."""
+        if not (self.process and self.process.alive):
+            return False
+        self.world.note(self.process, "killed")
+        self.process.kill()
+        if self.link:
+            self.link.cut()
+        self.world.loop.nature.after(self.world.restart_s(), self.start)
+        return True
 
-    def stop_gracefully(self) -> None:
-        """SIGTERM."""
-        if self.process and self.process.alive and self._stop:
-            self.process.after(0.0, self._stop.set)
+    def stop_gracefully(self) -> bool:
+        """SIGTERM; whether there was anybody to hear it."""
+        if not (self.process and self.process.alive and self._stop):
+            return False
+        self.process.after(0.0, self._stop.set)
+        return True
 
     def _lost(self, why: str) -> None:
         if self.process:

@@ -7,7 +7,7 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from .defect import Defect, Kind
@@ -35,7 +35,7 @@ class Result:
     overlaps: int
     longest_gap_s: float
     excused: int = 0
-    extra: dict[str, float] = field(default_factory=dict)
+    excused_unplaced: int = 0
 
 
 class Driver:
@@ -47,12 +47,26 @@ class Driver:
         self._open: dict[Script, str] = {}
         self.faults: Counter[str] = Counter()
 
+    def draw(self, count: int) -> list[str]:
+        return self._rng.choices(list(KINDS), [often for _, often in KINDS.values()], k=count)
+
     def begin(self, name: str) -> None:
-        script = KINDS[name][0](self._world, self._rng)
+        """Break something: in that way, or where nothing is there to be broken so, in another."""
+        while not self._acts(name):
+            (name,) = self.draw(1)
         self.faults[name] += 1
+
+    def _acts(self, name: str) -> bool:
+        script = KINDS[name][0](self._world, self._rng)
         self._world.event(f"fault: {name}")
+        try:
+            seconds = next(script)
+        except StopIteration:
+            self._world.event("nothing to break")
+            return False
         self._open[script] = name
-        self._step(script)
+        self._world.loop.nature.after(seconds, self._step, script)
+        return True
 
     def end_all(self) -> None:
         for script in list(self._open):
@@ -107,6 +121,7 @@ def run(
         overlaps=world.judge.overlaps,
         longest_gap_s=world.judge.longest_gap_s,
         excused=world.judge.excused,
+        excused_unplaced=world.judge.excused_unplaced,
     )
 
 
@@ -124,9 +139,7 @@ def _run(world: World, driver: Driver, rng: random.Random) -> None:
     t_s, loop = world.scale.takeover_s, world.loop
     world.start()
     length = LENGTH * t_s
-    names = list(KINDS)
-    weights = [KINDS[name][1] for name in names]
-    for name in rng.choices(names, weights, k=rng.randint(LEAST_FAULTS, 9)):
+    for name in driver.draw(rng.randint(LEAST_FAULTS, 9)):
         # Most come while the others still last.
         loop.at(rng.uniform(1.0, 0.75 * length), loop.nature, driver.begin, name)
     loop.run_until(0.8 * length)

@@ -24,6 +24,8 @@ class Judge(Protocol):
 
     def stopped(self, worker: Worker, stream: str) -> None: ...
 
+    def died(self, worker: Worker) -> None: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Manners:
@@ -89,6 +91,7 @@ class Worker:
     def died(self) -> None:
         """Nothing runs any more, and the kernel frees the lock."""
         self.process.kill()
+        self._judge.died(self)
         self._folder.locked = False
         self._folder.on_change = lambda: None
         for stream in list(self.running):

@@ -20,7 +20,7 @@ def _writes_on_the_way(world: World, rng: random.Random) -> Script:
     """The leader's writes are slow just when there is much to write, its mind changes, and it may die meanwhile."""
     replica, t_s = any_replica(world, rng), world.scale.takeover_s
     link = replica.link
-    if not link:
+    if not link or not link.alive:
         return
     if rng.random() < 0.7:
         link.slow_writes_s = t_s * rng.choice((0.2, 0.8, 2.0))
@@ -62,7 +62,7 @@ def _recreated_unseen(world: World, rng: random.Random) -> Script:
     """By force, while the watch of its sidecar stands still, and the leader that saw it may be gone."""
     pod, leader, t_s = any_pod(world, rng), world.leader, world.scale.takeover_s
     link = pod.link
-    if not link:
+    if not link or not link.alive or ("fingerworkers", pod.name) not in world.server.store.objects:
         return
     link.stall()
     yield 0.2 * rng.random()
@@ -81,7 +81,7 @@ def _back_at_t(world: World, rng: random.Random) -> Script:
     """A sidecar is heard again just when the leader decides that it is dead, and the leader's writes are slow."""
     pod, leader, loop = any_pod(world, rng), world.leader, world.loop
     link, past = pod.link, world.server.store.past.get(("leases", pod.name))
-    if not link or not leader or not leader.link or not past:
+    if not link or not link.alive or not leader or not leader.link or not past:
         return
     link.up_blocked = link.down_blocked = True
     t_s = world.scale.takeover_s / leader.clock.rate
@@ -103,7 +103,7 @@ def _back_before_the_revoke(world: World, rng: random.Random) -> Script:
     """
     pod, leader, server, t_s = any_pod(world, rng), world.leader, world.server, world.scale.takeover_s
     link, lease, target = pod.link, f"leases/{pod.name}", f"fingerworkers/{pod.name}"
-    if not link or not leader or lease in server.on_read:
+    if not link or not link.alive or not leader or lease in server.on_read:
         return
 
     def back(reader: Link) -> None:
@@ -133,7 +133,7 @@ def _silent_to_the_end(world: World, rng: random.Random) -> Script:
     pod = any_pod(world, rng)
     link, worker = pod.link, pod.worker
     renewals = world.server.store.past.get(("leases", pod.name), [])
-    if not link or not worker:
+    if not link or not link.alive or not worker or not worker.process.alive:
         return
     known, patience_s = len(renewals), world.timing.fence_after_ms / 1000
     while len(renewals) == known and patience_s > 0:
@@ -193,5 +193,5 @@ def _sidecar_stopped(world: World, rng: random.Random) -> Script:
     pod = any_pod(world, rng)
     if pod.link and rng.random() < 0.6:
         pod.link.slow_writes_s = world.scale.takeover_s * rng.choice((0.2, 0.5))
-    pod.stop_gracefully()
-    yield 0.0
+    if pod.stop_gracefully():
+        yield 0.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING
 
@@ -47,10 +46,13 @@ def long(world: World, rng: random.Random) -> float:
 
 
 def any_link(world: World, rng: random.Random) -> Link | None:
-    return any_replica(world, rng).link if rng.random() < 0.5 else any_pod(world, rng).link
+    """None where nobody lives at its end."""
+    link = any_replica(world, rng).link if rng.random() < 0.5 else any_pod(world, rng).link
+    return link if link and link.alive else None
 
 
 def edit(world: World, plural: str, name: str, patch: Json, sub: str | None = None) -> bool:
+    """Whether there was anything to edit."""
     try:
         world.server.store.patch(plural, name, patch, sub, writer="user")
     except RefusedError:
@@ -58,6 +60,9 @@ def edit(world: World, plural: str, name: str, patch: Json, sub: str | None = No
     return True
 
 
-def remove(world: World, plural: str, name: str) -> None:
-    with contextlib.suppress(RefusedError):
+def remove(world: World, plural: str, name: str) -> bool:
+    try:
         world.server.store.delete(plural, name, {}, writer="user")
+    except RefusedError:
+        return False
+    return True

@@ -35,7 +35,7 @@ def _watch_stalled(world: World, rng: random.Random) -> Script:
 @KINDS.add("watch of Leases stalled", 2)
 def _lease_watch_stalled(world: World, rng: random.Random) -> Script:
     link = any_replica(world, rng).link
-    if link:
+    if link and link.alive:
         link.stall("leases")
         yield long(world, rng)
         link.heal()

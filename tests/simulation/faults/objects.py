@@ -18,7 +18,8 @@ KINDS = Kinds()
 @KINDS.add("drain", 3)
 def _drain(world: World, rng: random.Random) -> Script:
     name = rng.choice(list(world.pods))
-    edit(world, "fingerworkers", name, {"spec": {"drain": True}})
+    if not edit(world, "fingerworkers", name, {"spec": {"drain": True}}):
+        return
     yield long(world, rng)
     edit(world, "fingerworkers", name, {"spec": {"drain": None}})
 
@@ -26,7 +27,9 @@ def _drain(world: World, rng: random.Random) -> Script:
 @KINDS.add("capacity changed", 3)
 def _capacity(world: World, rng: random.Random) -> Script:
     name, slots = rng.choice(list(world.pods)), world.scale.slots
-    edit(world, "fingerworkers", name, {"spec": {"maxStreams": rng.choice((1, slots // 2 or 1, 2 * slots))}})
+    other = rng.choice((1, slots // 2 or 1, 2 * slots))
+    if not edit(world, "fingerworkers", name, {"spec": {"maxStreams": other}}):
+        return
     yield long(world, rng)
     edit(world, "fingerworkers", name, {"spec": {"maxStreams": slots}})
 
@@ -35,7 +38,8 @@ def _capacity(world: World, rng: random.Random) -> Script:
 def _deleted(world: World, rng: random.Random) -> Script:
     """In an orderly way, and made again."""
     name = rng.choice(list(world.pods))
-    remove(world, "fingerworkers", name)
+    if not remove(world, "fingerworkers", name):
+        return
     yield long(world, rng)
     world.ensure_fingerworker(name)
 
@@ -44,7 +48,8 @@ def _deleted(world: World, rng: random.Random) -> Script:
 def _deleted_by_force(world: World, rng: random.Random) -> Script:
     """Its finalizer is stripped, so it is gone while its worker runs; often it is made again at once."""
     name = rng.choice(list(world.pods))
-    remove(world, "fingerworkers", name)
+    if not remove(world, "fingerworkers", name):
+        return
     edit(world, "fingerworkers", name, {"metadata": {"finalizers": None}})
     yield rng.choice((0.0, 0.1, 1.0)) * long(world, rng)
     world.ensure_fingerworker(name)
@@ -52,9 +57,9 @@ def _deleted_by_force(world: World, rng: random.Random) -> Script:
 
 @KINDS.add("Lease deleted", 3)
 def _lease_deleted(world: World, rng: random.Random) -> Script:
-    for name in rng.sample(list(world.pods), rng.choice((1, 1, 2))):
-        remove(world, "leases", name)
-    yield 0.0
+    gone = [remove(world, "leases", name) for name in rng.sample(list(world.pods), rng.choice((1, 1, 2)))]
+    if any(gone):
+        yield 0.0
 
 
 @KINDS.add("Lease edited", 2)
@@ -62,18 +67,17 @@ def _lease_edited(world: World, rng: random.Random) -> Script:
     """Its holder erased, or its pool's label changed."""
     name = rng.choice(list(world.pods))
     if rng.random() < 0.5:
-        edit(world, "leases", name, {"spec": {"holderIdentity": ""}})
-        yield 0.0
-    else:
-        edit(world, "leases", name, {"metadata": {"labels": {"fingerv7.io/pool": rng.choice(("other", None))}}})
+        if edit(world, "leases", name, {"spec": {"holderIdentity": ""}}):
+            yield 0.0
+    elif edit(world, "leases", name, {"metadata": {"labels": {"fingerv7.io/pool": rng.choice(("other", None))}}}):
         yield long(world, rng)
         edit(world, "leases", name, {"metadata": {"labels": {"fingerv7.io/pool": world.pool_name}}})
 
 
 @KINDS.add("election Lease deleted", 3)
 def _election_deleted(world: World, rng: random.Random) -> Script:
-    remove(world, "leases", "fingerv7-operator")
-    yield 0.0
+    if remove(world, "leases", "fingerv7-operator"):
+        yield 0.0
 
 
 @KINDS.add("backup restored", 2)
@@ -113,7 +117,10 @@ def _replaced(world: World, rng: random.Random) -> Script:
 
 @KINDS.add("disk full", 2)
 def _disk_full(world: World, rng: random.Random) -> Script:
-    folder = any_pod(world, rng).folder
+    pod = any_pod(world, rng)
+    if pod.removed:
+        return
+    folder = pod.folder
     folder.error = rng.choice((errno.ENOSPC, errno.EROFS))
     yield long(world, rng)
     folder.error = 0
