@@ -45,7 +45,7 @@ def _portion(seeds: range) -> list[Result]:
 def _many(first: int, count: int) -> int:
     began = time.monotonic()
     done = steps = overlaps = excused = unplaced = failed = 0
-    longest = simulated = 0.0
+    longest = longest_move = simulated = 0.0
     faults: Counter[str] = Counter()
     with_figure: Counter[str] = Counter()
     counts: Counter[str] = Counter()
@@ -57,6 +57,7 @@ def _many(first: int, count: int) -> int:
         excused += result.excused
         unplaced += result.excused_unplaced
         longest = max(longest, result.longest_gap_s)
+        longest_move = max(longest_move, result.longest_move_gap_s)
         faults += result.faults
         counts += result.counts
         with_figure.update(name for name in FIGURES if result.counts[name])
@@ -84,6 +85,8 @@ def _many(first: int, count: int) -> int:
                 "longest_gap_s": round(longest, 3),
                 "streams_left_out_as_poison": unplaced,
                 "lone_deaths": counts["lone deaths"],
+                "planned_moves": counts["planned moves"],
+                "longest_move_gap_s": round(longest_move, 3),
                 "seeds_with_leader_change_inside_a_hand_over": with_figure["leader change inside a hand-over"],
                 "seeds_with_takeover": with_figure["takeover"],
                 "seeds_with_recreated_fingerworker": with_figure["FingerWorker recreated"],

@@ -37,6 +37,9 @@ class Judge:
         """Among those that the promise is about."""
         self.promised: dict[str, tuple[float, float]] = {}
         """Stream → when its worker died alone, and by when somebody else has to run it."""
+        self.moving: dict[str, float] = {}
+        """Stream that is moved while nothing is wrong → for how long it may be on nobody meanwhile."""
+        self.longest_move_gap_s = 0.0
         self._forgives_tokens = False
         self._writers: dict[int, str] = {}
         """Leader epoch → the process that writes with it."""
@@ -67,6 +70,8 @@ class Judge:
                 Kind.TOKEN, f"{worker.process.name} starts {stream} with {token}, but a sink has seen {highest}"
             )
         idle = self.idle_since.pop(stream, None)
+        if stream in self.moving and idle is not None:
+            self._moved(stream, world.loop.now - idle)
         promised = self.promised.pop(stream, None)
         if promised and idle is not None:
             gap = world.loop.now - promised[0]
@@ -76,6 +81,15 @@ class Judge:
                     Kind.GAP,
                     f"{stream} was on nobody for {gap:.3f} s, promised were {promised[1] - promised[0]:.3f} s",
                 )
+
+    def _moved(self, stream: str, gap_s: float) -> None:
+        self.longest_move_gap_s = max(self.longest_move_gap_s, gap_s)
+        bound = self.moving.pop(stream)
+        if gap_s > bound:
+            self._world.defect(
+                Kind.GAP,
+                f"{stream} was on nobody for {gap_s:.3f} s while it was moved, at most {bound:.3f} s are due",
+            )
 
     def died(self, worker: Worker) -> None:
         self._deaths.died(worker.name, self._world.loop.now)

@@ -13,13 +13,15 @@ from typing import Any
 from .defect import Defect, Kind
 from .faults import KINDS, Script
 from .install import Hooks, installed
-from .world import World
+from .world import LONGEST_START_K, World
 
 Sabotage = Callable[[World, Hooks], None]
 
 LENGTH = 10
 """A seed lasts at least so many T."""
 LEAST_FAULTS = 5
+MOVE_S = 1.0
+"""How long a stream may be on nobody while it is moved, beside what its new worker takes to start it."""
 _runs = 0
 
 
@@ -34,6 +36,7 @@ class Result:
     counts: Counter[str]
     overlaps: int
     longest_gap_s: float
+    longest_move_gap_s: float = 0.0
     excused: int = 0
     excused_unplaced: int = 0
 
@@ -120,6 +123,7 @@ def run(
         counts=world.counts + world.server.counts,
         overlaps=world.judge.overlaps,
         longest_gap_s=world.judge.longest_gap_s,
+        longest_move_gap_s=world.judge.longest_move_gap_s,
         excused=world.judge.excused,
         excused_unplaced=world.judge.excused_unplaced,
     )
@@ -150,6 +154,8 @@ def _run(world: World, driver: Driver, rng: random.Random) -> None:
     _settle(world)
     if not world.defects and rng.random() < 0.5:
         _lone_death(world, rng)
+    elif not world.defects:
+        _planned_move(world, rng)
     if not world.defects and loop.now < length:
         loop.run_until(length)
 
@@ -173,6 +179,31 @@ def _settle(world: World) -> None:
             world.counts["settled"] += 1
             return
     world.defect(Kind.UNPLACED, f"{loop.now - began:.0f} s after the last fault: {world.judge.misplaced()}")
+
+
+def _planned_move(world: World, rng: random.Random) -> None:
+    """Everything is moved from a worker to others while nothing is wrong, and each stream is on nobody but briefly.
+
+    From stop to start there are the worker's confirmation, which its sidecar looks for four times a second, a renewal
+    with the acknowledgement (it may have to wait for the one before), two writes of the leader, and a watch each on
+    the way to it and from it: at most ten messages of 0.05 s. The other worker takes its own time on top, and may just
+    have begun to start what it got before.
+    """
+    loop, judge, t_s = world.loop, world.judge, world.scale.takeover_s
+    if not world.leader or not world.leader.sees or not judge.calm():
+        return
+    name = rng.choice(list(world.pods))
+    pod = world.pods[name]
+    streams = [i for i, runners in judge.running.items() if any(w.pod is pod for w in runners)]
+    world.event(f"drain of {name} while nothing is wrong")
+    judge.moving = dict.fromkeys(streams, MOVE_S + 2 * LONGEST_START_K * world.timing.stop_time_ms / 1000)
+    store = world.server.store
+    store.patch("fingerworkers", name, {"spec": {"drain": True}}, None, writer="user")
+    loop.run_until(loop.now + t_s)
+    world.counts["planned moves"] += len(streams) - len(judge.moving)
+    for stream in judge.moving:
+        world.defect(Kind.GAP, f"{stream} has not been moved within {t_s:.0f} s while nothing is wrong")
+    judge.moving.clear()
 
 
 def _lone_death(world: World, rng: random.Random) -> None:

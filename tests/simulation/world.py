@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from .scenario import Driver
     from .store import Commit, Json
 
+LONGEST_START_K = 0.2
+"""The longest that a worker takes to start what it is given, in K."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scale:
@@ -194,7 +197,7 @@ class World:
             timing=self.timing,
             manners=Manners(
                 stop_s=k_s * rng.choice((0.02, 0.2, 1.0, 1.5)) * rng.random(),
-                start_s=k_s * 0.2 * rng.random(),
+                start_s=k_s * LONGEST_START_K * rng.random(),
                 watches_fence=rng.random() < 0.5,
             ),
             probe_period_s=period,
