@@ -44,6 +44,7 @@ KNOWN_BAD = {
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("first", range(0, SEEDS, PORTION))
 def test_nothing_runs_twice_and_nothing_is_lost(first: int) -> None:
     broken = {}
