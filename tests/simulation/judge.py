@@ -43,8 +43,8 @@ class Judge:
         self._forgives_tokens = False
         self._writers: dict[int, str] = {}
         """Leader epoch → the process that writes with it."""
-        self._highest = 0
-        """Of all leader epochs of terms that began."""
+        self._terms: list[tuple[int, int]] = []
+        """At which resourceVersion each term was won, and its leader epoch."""
         self.hidden: set[str] = set()
         """Rows that are away by accident, and must not be taken from anybody for that."""
         self.excused_unplaced = 0
@@ -195,11 +195,13 @@ class Judge:
                     )
                     return
 
-    def took_office(self, leader_epoch: int) -> None:
+    def took_office(self, won_at: int, leader_epoch: int) -> None:
+        """Two may be in office at once where somebody deletes the election's Lease, and begin in any order."""
         world = self._world
-        if leader_epoch <= self._highest:
-            world.defect(Kind.EPOCH, f"a term begins with the leader epoch {leader_epoch} after {self._highest}")
-        self._highest = max(self._highest, leader_epoch)
+        for at, epoch in self._terms:
+            if epoch == leader_epoch or (at < won_at and epoch > leader_epoch):
+                world.defect(Kind.EPOCH, f"a term begins with the leader epoch {leader_epoch} after {epoch}")
+        self._terms.append((won_at, leader_epoch))
         world.counts["terms"] += 1
         assignments = [(w.get("status") or {}).get("assignment") or {} for w in world.fingerworkers().values()]
         if world.counts["terms"] > 1 and any(each.get("revoking") for each in assignments):
@@ -257,5 +259,5 @@ class Judge:
     def restored(self) -> None:
         """A backup was restored: what was stored after it never was, and grants with older tokens are in force."""
         self._writers.clear()
-        self._highest = 0
+        self._terms.clear()
         self._forgives_tokens = True

@@ -199,6 +199,7 @@ class _Term(Term):
     def __init__(self, acquired_at: int, replica: Replica, election: Election) -> None:
         super().__init__(acquired_at, may_write=lambda: election.may_write)
         self._replica = replica
+        self._acquired_at = acquired_at
         self.begun = False
 
     def begin(self, highest_stored: int) -> None:
@@ -209,7 +210,7 @@ class _Term(Term):
             replica.world.note(replica.process, f"in office {self.leader_epoch}")
         # One that was frozen on its way into office finds that it may write nothing any more.
         if self.may_write:
-            replica.world.judge.took_office(self.leader_epoch)
+            replica.world.judge.took_office(self._acquired_at, self.leader_epoch)
 
 
 async def _watch_pools(api: SimKube, feed: PoolFeed) -> None:
