@@ -25,22 +25,24 @@ LEAST = {
 }
 """In how many seeds of a portion this has to happen: about half of what is seen. Clean seeds without it prove little."""
 KNOWN_BAD = {
-    "no wait for the acknowledgement": (0, 1, 2),
-    "acknowledgement without FingerWorker UID": (35, 63, 66),
-    "no fence": (3, 9, 11),
-    "fence too late": (3, 11, 18),
-    "Lease read before the revoke instead of after": (10, 12, 13),
-    "no consistent read": (31, 53, 54),
-    "release on mere unresponsiveness": (46, 63, 67),
-    "a new incarnation counted as a release": (5, 6, 11),
-    "unknown write outcomes treated as failed": (3, 24, 50),
-    "planning from the watch's echo": (260,),
-    "no leader barrier": (4, 35, 175),
-    "no resourceVersion": (13, 86, 88),
-    "catalog brake without its baseline": (40, 47, 89),
-    "clock rates 0.9 to 1.1": (3, 21, 27),
+    "no wait for the acknowledgement": 0,
+    "acknowledgement without FingerWorker UID": 63,
+    "no fence": 3,
+    "fence too late": 3,
+    "Lease read before the revoke instead of after": 13,
+    "no consistent read": 53,
+    "release on mere unresponsiveness": 46,
+    "a new incarnation counted as a release": 6,
+    "unknown write outcomes treated as failed": 80,
+    "no leader barrier": 4,
+    "no resourceVersion": 13,
+    "catalog brake without its baseline": 40,
+    "clock rates 0.9 to 1.1": 3,
 }
-"""Rule of safety → seeds in which its absence shows. The first will do; a change of the code may make it another one."""
+"""Rule of safety → a seed in which its absence shows."""
+RARE = {"planning from the watch's echo"}
+"""What one seed in several hundred shows, and only `make sabotage` looks for."""
+SEARCHED = 300
 ROOT = Path(__file__).parents[2]
 
 
@@ -59,10 +61,11 @@ def test_nothing_runs_twice_and_nothing_is_lost(first: int) -> None:
     assert not {name: seeds_with[name] for name, least in LEAST.items() if seeds_with[name] < least}, "hardly happens"
 
 
-@pytest.mark.parametrize("rule", sorted(RULES.keys() - REDUNDANT.keys()))
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("rule", sorted(RULES.keys() - REDUNDANT.keys() - RARE))
 def test_the_absence_of_a_rule_is_seen(rule: str) -> None:
-    seen = any(caught(rule, seed) for seed in KNOWN_BAD[rule])
-    assert seen, f"the seeds {KNOWN_BAD[rule]} are clean: find another with `make sabotage RULE='{rule}'`"
+    """After a change of the code it may be another seed: then this takes longer, until its number stands above."""
+    assert any(caught(rule, seed) for seed in (KNOWN_BAD[rule], *range(SEARCHED)))
 
 
 def test_a_seed_is_the_same_whatever_python_hashes() -> None:
