@@ -51,8 +51,16 @@ def restricted(cluster: Cluster, namespace: str) -> str:
     return namespace
 
 
-def built(namespace: str, template: dict[str, Any], timing: Timing = Timing()) -> dict[str, Any]:  # noqa: B008 - a value
-    sidecar = Sidecar("registry.example/sidecar:1", {"limits": {"memory": "64Mi"}}, {"WORKER_LOCK": "1"})
+KEY = {"secretKeyRef": {"name": "vpn-$(FINGERWORKER_NAME)", "key": "key"}}
+SIDECAR = Sidecar("registry.example/sidecar:1", {}, {"WORKER_LOCK": "1", "VPN_CONTROL_KEY": KEY}, "Always")
+
+
+def built(
+    namespace: str,
+    template: dict[str, Any],
+    timing: Timing = Timing(),  # noqa: B008 - a value
+    sidecar: Sidecar = SIDECAR,
+) -> dict[str, Any]:
     recipe = Recipe(template, "fingerv7", guard=True, sidecar=sidecar, timing=timing, drain_timeout_s=600.0)
     return build_pod(
         recipe,
@@ -95,3 +103,20 @@ def test_a_worker_that_wants_more_is_refused_there(cluster, restricted):
     template["spec"]["containers"][0]["securityContext"] = {"capabilities": {"add": ["NET_ADMIN"]}}
     with pytest.raises(CommandError, match="violates PodSecurity"):
         create(cluster, built(restricted, template))
+
+
+def test_a_quota_of_resources_takes_the_pod_where_nobody_says_what_the_sidecar_needs(cluster, restricted):
+    hard = {"requests.cpu": "1", "requests.memory": "1Gi", "limits.memory": "1Gi"}
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "small"}, "spec": {"hard": hard}}
+    cluster.kubectl("-n", restricted, "create", "-f", "-", input=json.dumps(quota))
+    # No quota controller counts here; the API server itself does while it admits pods.
+    counted = json.dumps({"status": {"hard": hard, "used": dict.fromkeys(hard, "0")}})
+    merge = ("--subresource=status", "--type=merge", "-p", counted)
+    cluster.kubectl("-n", restricted, "patch", "resourcequota", "small", *merge)
+    template = json.loads(json.dumps(PLAIN))
+    own = {"requests": {"cpu": "500m", "memory": "512Mi"}, "limits": {"memory": "512Mi"}}
+    template["spec"]["containers"][0]["resources"] = own
+    unlimited = Sidecar("registry.example/sidecar:1", {"requests": {"cpu": "20m"}}, {})
+    with pytest.raises(CommandError, match=r"must specify .*fingerv7-sidecar"):
+        create(cluster, built(restricted, template, sidecar=unlimited))
+    create(cluster, built(restricted, template))
