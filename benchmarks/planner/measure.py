@@ -32,7 +32,7 @@ def measure(case: Case, land: Landscape, events: Sequence[str], runs: int) -> No
         world = full if event == "FULL" else land.after(event, full, first)
         prepare = partial(ours.prepare, world)
         times, plan = _time(prepare, ours.run, runs)
-        applied, _ = _time(partial(ours.change, world), ours.apply, runs, anew=True)
+        applied, _ = _time(partial(ours.change, world), ours.apply, min(runs, 5), anew=True)
         peak_mib = _peak_mib(prepare, ours.run)
         outcome = ours.inspect(plan)
         verdict = judge(world, outcome.target, by_weight=land.variant == "full")

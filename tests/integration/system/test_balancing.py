@@ -13,6 +13,7 @@ import pytest
 
 from devenv.fleet_api import Object, fingerv7
 from devenv.proof import prove
+from devenv.streams import invent
 
 from .conftest import SOON_S, StartSystem, System
 
@@ -58,6 +59,24 @@ def test_manual_waits_and_refuses_what_is_not_the_present_proposal(system: Syste
     assert f"approve {proposal['id']}" in answer["message"]
     system.await_event("StreamPool", "radio", "ProposalRefused", proposal["id"])
     assert system.fleet.assigned() == before
+
+
+def test_an_approval_of_a_proposal_that_another_one_has_replaced_moves_nothing(system: System) -> None:
+    before, former = system.fleet.assigned(), status(system)["proposal"]
+    (row,) = invent(1, first=5001)
+    system.fleet.table.insert([row])
+    present = await_other_proposal(system, former)
+    assert system.fleet.assigned() == before | {row.id: THIRD}
+    annotate(system, approve=former["id"])
+    answer = await_answer(system, former["id"])
+    assert (answer["outcome"], answer["reason"]) == ("Refused", "ProposalChanged")
+    assert f"approve {present['id']}" in answer["message"]
+    system.await_event("StreamPool", "radio", "ProposalRefused", former["id"])
+    assert status(system)["proposal"] == present
+    assert system.fleet.assigned() == before | {row.id: THIRD}
+    annotate(system, approve=None)
+    system.fleet.table.delete([row.id])
+    assert await_other_proposal(system, present)["id"] == former["id"], "the same moves have the same id"
 
 
 def test_an_approved_proposal_is_carried_out_exactly_as_it_was_shown(system: System) -> None:
@@ -126,7 +145,10 @@ def test_pins_and_exclusions_hold(system: System) -> None:
     # Nothing new goes to the second, so that only one is left for what the first may not have.
     system.fleet.wait_for(obeyed, SOON_S, "every bound is kept")
     system.await_pool("Ready", False, "StreamsUnassigned", "1 Excluded")
-    assert status(system)["unassignedExamples"] == {"Excluded": [unwanted]}
+    # The two that have just changed hands may still be shown as on their way.
+    system.fleet.wait_for(
+        lambda: status(system).get("unassignedExamples") == {"Excluded": [unwanted]}, SOON_S, "only that one is shown"
+    )
     prove(system.fleet, since=since, allowed_gap_s=PLANNED_GAP_S, expected=served - {unwanted})
     system.fleet.patch_pool({"balancing": {"pins": [], "exclusions": []}})
     system.await_ready()
@@ -149,6 +171,15 @@ def annotate(system: System, **values: str | None) -> None:
     path = fingerv7(system.fleet.namespace, "streampools", system.fleet.pool)
     annotations = {f"fingerv7.io/{name}": value for name, value in values.items()}
     system.fleet.api.merge(path, {"metadata": {"annotations": annotations}})
+
+
+def await_other_proposal(system: System, known: Object) -> Object:
+    def other() -> Object | None:
+        shown: Object | None = status(system).get("proposal")
+        return shown if shown and shown["id"] != known["id"] else None
+
+    found: Object = system.fleet.wait_for(other, SOON_S, f"another proposal than {known['id']} is shown")
+    return found
 
 
 def await_answer(system: System, value: str) -> Any:
