@@ -18,7 +18,7 @@ PORTION = 100
 LEAST = {
     "takeover": 40,
     "lone deaths": 15,
-    "planned moves": 15,
+    "planned moves": 8,
     "leader change inside a hand-over": 2,
     "FingerWorker recreated": 15,
     "answer lost": 8,
@@ -26,13 +26,13 @@ LEAST = {
 """In how many seeds of a portion this has to happen: about half of what is seen. Clean seeds without it prove little."""
 KNOWN_BAD = {
     "no wait for the acknowledgement": 0,
-    "acknowledgement without FingerWorker UID": 63,
+    "acknowledgement without FingerWorker UID": 39,
     "no fence": 3,
     "fence too late": 3,
     "Lease read before the revoke instead of after": 13,
-    "no consistent read": 53,
+    "no consistent read": 10,
     "release on mere unresponsiveness": 46,
-    "a new incarnation counted as a release": 6,
+    "a new incarnation counted as a release": 4,
     "unknown write outcomes treated as failed": 80,
     "no leader barrier": 4,
     "no resourceVersion": 13,
