@@ -225,9 +225,14 @@ def _clear(fleet: Fleet, worker: int, for_stream: int, weight: int, limit: Ints)
     held = fleet.held_by(worker)
     lighter = held[fleet.weight_of(held) < weight]
     moved: list[int] = []
+    homeless: set[tuple[int, int]] = set()
     for other in lighter[np.argsort(p.stream_class[lighter], kind="stable")].tolist():
         if _has_room(fleet, worker, weight, int(p.sizes[for_stream]), limit):
             break
+        # Elsewhere it only becomes fuller, so what found no place is not followed by its equals.
+        equals = int(p.stream_class[other]), int(p.sizes[other]) if p.bytes_bind else 0
+        if equals in homeless:
+            continue
         one = np.array([other])
         mine = int(fleet.weight_of(one)[0])
         fits = fleet.may_take[int(fleet.block_of(one)[0])][p.kind] & (fleet.used + mine <= limit) & p.is_open
@@ -240,6 +245,8 @@ def _clear(fleet: Fleet, worker: int, for_stream: int, weight: int, limit: Ints)
             fleet.take(one)
             fleet.put(one, targets[[int(loads.argmin())]])
             moved.append(other)
+        else:
+            homeless.add(equals)
     if _has_room(fleet, worker, weight, int(p.sizes[for_stream]), limit):
         return np.array(moved, np.int64)
     return None
