@@ -48,7 +48,7 @@ ERROR_PAUSE_S = 1.0
 READS, WRITES = 4, 12
 """How many requests of one pool are under way at most."""
 LARGE = 1_000
-"""A round of more streams is decided in a thread: where not all have room, two thousand may take a third of a second."""
+"""A round of more streams is decided in a thread: without room for all, two thousand may take a third of a second."""
 
 
 def _remembered(pool: StreamPool, clocks: Clocks, consent: Consent) -> Memory:
