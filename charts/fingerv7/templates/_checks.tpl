@@ -57,7 +57,7 @@
 {{- $lease := float64 (get $times "FINGERV7_LEASE_SECONDS") -}}
 {{- $deadline := float64 (get $times "FINGERV7_RENEW_DEADLINE_SECONDS") -}}
 {{- $retry := float64 (get $times "FINGERV7_RETRY_SECONDS") -}}
-{{- if and $known (or (lt $lease 1.0) (gt $lease 300.0) (gt (mulf $deadline 1.05) (mulf $lease 0.95)) (le $retry 0.0) (ge $retry $deadline)) -}}
+{{- if and $known (or (lt $lease 1.0) (gt $lease 300.0) (gt $deadline (mulf $lease 0.9)) (le $retry 0.0) (ge $retry $deadline)) -}}
 {{- fail (printf "extraEnv: FINGERV7_LEASE_SECONDS=%v with FINGERV7_RENEW_DEADLINE_SECONDS=%v and FINGERV7_RETRY_SECONDS=%v: a lease of 1 to 300 is accepted, a renew deadline of at most nine tenths of it, and a retry below the deadline (by default 15, 10 and 2), or two could lead" $lease $deadline $retry) -}}
 {{- end -}}
 {{- if and (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) -}}

@@ -35,6 +35,7 @@ class Publisher:
 
     def __init__(self, office: Office, *, namespace: str) -> None:
         self._api = office.api
+        self._fleets = office.fleets
         self._fleet = office.fleets.of(namespace)
         self._term = office.term
         self._namespace = namespace
@@ -59,10 +60,12 @@ class Publisher:
     def forget_gone(self) -> None:
         """Forget open writes to objects that exist no more: a UID never comes back, so none of them is accepted now.
 
-        What they may have given is remembered with the vanished (see `doubt.Ghost`).
+        Those of all pools of the term, in whichever namespace. What they may have given is remembered with the
+        vanished (see `doubt.Ghost`).
         """
         if self._unknown:
-            for uid in self._unknown.keys() - {worker.uid for worker in self._fleet.workers.store.values()}:
+            present = {worker.uid for fleet in self._fleets for worker in fleet.workers.store.values()}
+            for uid in self._unknown.keys() - present:
                 del self._unknown[uid]
 
     @property

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from types import SimpleNamespace
 
 from fingerv7.adapters.kube.errors import OutcomeUnknown
 from fingerv7.core.handover import Write
@@ -31,10 +30,25 @@ class Store:
         await asyncio.Event().wait()
 
 
+class Namespaces:
+    """`ns`, where the store is, and `other`, where nothing is."""
+
+    def __init__(self, office: Office) -> None:
+        self._office = office
+        self._other = Store()
+        self._other.store = {}
+
+    def of(self, namespace: str) -> Store:
+        return self._office.api if namespace == "ns" else self._other
+
+    def __iter__(self):
+        return iter((self._office.api, self._other))
+
+
 class Office:
     def __init__(self) -> None:
         self.api = Store()
-        self.fleets = SimpleNamespace(of=lambda _: self.api)
+        self.fleets = Namespaces(self)
         self.term = Term(1, may_write=lambda: True)
 
 
@@ -65,6 +79,18 @@ async def test_writes_to_an_object_that_is_gone_are_open_no_more():
     office.api.store = {("ns", "a"): replace(WORKER, uid="of another life")}
     publisher.forget_gone()
     assert publisher.unknown(WORKER) is None
+    publishing.cancel()
+    await asyncio.gather(publishing, return_exceptions=True)
+    await publisher.stop()
+
+
+async def test_writes_in_another_namespace_stay_open():
+    office = Office()
+    publisher, elsewhere = Publisher(office, namespace="ns"), Publisher(office, namespace="other")
+    publishing = asyncio.create_task(publisher.publish([GRANT], {"a": WORKER}, lambda _worker, _assignment: {}))
+    await office.api.sent.wait()
+    elsewhere.forget_gone()
+    assert publisher.unknown(WORKER) is not None
     publishing.cancel()
     await asyncio.gather(publishing, return_exceptions=True)
     await publisher.stop()

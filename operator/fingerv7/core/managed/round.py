@@ -102,6 +102,7 @@ def decide(crew: Crew, memory: Memory) -> Plan:
     """The next steps of the fleet."""
     wanted, members = crew.wanted, crew.members
     if crew.deleting or wanted is None:
+        memory.history = History()  # of a fleet that is no more
         return _dissolve(crew)
     if wanted.revision != memory.revision:
         memory.revision = wanted.revision

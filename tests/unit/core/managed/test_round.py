@@ -218,6 +218,13 @@ def test_where_it_did_not_scale_itself_in_between_the_window_begins_anew():
     assert look(three(), AUTO, memory=memory, demand=asked, now=303.0)[1].desired == 3
 
 
+def test_what_a_dissolved_fleet_needed_is_forgotten():
+    memory = Memory()
+    assert look(three(), AUTO, memory=memory, demand=Demand({ANY: 400}), now=0.0)[1].desired == 10
+    look([], None, memory=memory, demand=Demand({ANY: 400}), now=1.0)
+    assert look([], AUTO, memory=memory, demand=Demand({ANY: 30}), now=1000.0)[1].desired == 1
+
+
 def test_it_keeps_the_worker_that_can_do_what_others_cannot():
     vpn = frozenset({"audio_fingerprinting", "vpn"})
     special = replace(AUTO, overrides={"radio-003": Traits(50, vpn)}, scaling=replace(AUTO.scaling, window_s=0.0))
