@@ -57,8 +57,11 @@ def _fewest_to_leave(problem: Problem, placed: Bools, kept: Bools, owner: Codes,
     # Too many to look at each: those of a kind together, which may bound less, never more.
     alone = (p.blocks + len(over)) * (p.kinds + len(over)) <= _ALONE
     where = p.kind.astype(np.int64)
-    where[over] = p.kinds + (np.arange(len(over)) if alone else p.kind[over])
-    kind = np.concatenate((np.arange(p.kinds), p.kind[over] if alone else np.arange(p.kinds)))
+    full_kind, of_full = p.kind[over], np.arange(len(over))
+    if not alone:
+        full_kind, of_full = np.unique(p.kind[over], return_inverse=True)
+    where[over] = p.kinds + of_full
+    kind = np.concatenate((np.arange(p.kinds), full_kind))
     places, full = len(kind), len(kind) - p.kinds
     cells = p.block[kept].astype(np.int64) * places + where[owner[kept]]
     stock = counts(cells, p.blocks * places).reshape(p.blocks, places)

@@ -36,6 +36,10 @@ class Passing:
         self._stock = np.vstack((stock, nothing[:1]))
         self._gone = np.vstack((nothing if gone is None else gone, nothing[:1]))
         self._came = np.vstack((nothing if came is None else came, free))
+        self._hopeless: set[int] = set()
+        """Blocks that a search has shown to reach no free place. Placing others does not change that, since nobody
+        whom they reach can step aside; a stream that leaves does.
+        """
 
     @property
     def gone(self) -> Ints:
@@ -51,7 +55,7 @@ class Passing:
         """Place up to `count` streams of the block, for at most so many moves; answer how many."""
         left = count
         while left > 0:
-            path = self._cheapest(block)
+            path = None if block in self._hopeless else self._cheapest(block)
             if path is None:
                 break
             step, moves = min(left, self._capacity(path)), len(path) - 2
@@ -80,6 +84,8 @@ class Passing:
         return placed
 
     def _leave(self, block: int, away: Ints) -> None:
+        if away.any():
+            self._hopeless.clear()
         self._stock[block] += away
         self._gone[block] += away
 
@@ -137,6 +143,7 @@ class Passing:
                     waiting.add(other)
                     queue.append(other)
         if not np.isfinite(cost[self._free]):
+            self._hopeless.update(np.flatnonzero(np.isfinite(cost)).tolist())
             return None
         path = [(self._free, -1)]
         while path[-1][0] != start:
