@@ -191,11 +191,12 @@ async def test_a_forgotten_place_is_listed_again(
     api: Any, open_line: Any, namespace: str, running: Any, until: Any
 ) -> None:
     line = await open_line()
-    for name in ("deleted", "kept"):
-        await api.create(FINGERWORKERS.path(namespace), worker(name))
+    await api.create(FINGERWORKERS.path(namespace), worker("kept"))
     seen = Seen(line.client, namespace)
     async with running(seen.informer.run()):
         await until(seen.informer.synced.is_set, "the first list")
+        await api.create(FINGERWORKERS.path(namespace), worker("deleted"))
+        await until(lambda: "deleted" in seen.names, "the watch")  # one that is only being opened would not be cut
         line.proxy.refuse()
         await api.delete(FINGERWORKERS.path(namespace, "deleted"))
         seen.informer._objects.version = 1  # as after a compaction: older than anything that the server remembers

@@ -34,7 +34,7 @@ def test_balancing_reaches_its_loads_with_as_few_moves_as_a_linear_programme(wor
     # Along chains of workers too, where a worker passes on as many streams as it is given.
     repaired = replace(world, policy=replace(world.policy, may_balance=False)).plan()
     placed = {name: world.streams[name] for name in repaired.target}
-    policy = replace(world.policy, may_balance=True, max_moves_per_round_percent=100)
+    policy = replace(world.policy, may_balance=True, max_moves_per_round_percent=100, rotate=())
     world = replace(world, streams=placed, current=dict(repaired.target), policy=policy)
     done = world.plan()
     fewest = fewest_moves(world, list(placed), loads=counts(done))
@@ -46,7 +46,7 @@ def test_balancing_reaches_its_loads_with_as_few_moves_as_a_linear_programme(wor
 def test_no_plan_could_reach_these_loads_with_fewer_moves_than_the_bound_says_weights_included(world: World):
     repaired = replace(world, policy=replace(world.policy, may_balance=False)).plan()
     placed = {name: world.streams[name] for name in repaired.target}
-    policy = replace(world.policy, may_balance=True, max_moves_per_round_percent=100)
+    policy = replace(world.policy, may_balance=True, max_moves_per_round_percent=100, rotate=())
     world = replace(world, streams=placed, current=dict(repaired.target), policy=policy)
     done = world.plan()
     loads = Counter[str]()
