@@ -31,7 +31,7 @@ lint: .venv/.installed
 unit: .venv/.installed
 	$(BIN)/pytest tests/unit -n 2
 
-# The planner's laws on new examples, for two hours on two cores: EXAMPLES=10000
+# The planner's laws on new examples, for three quarters of an hour on two busy cores: EXAMPLES=10000
 laws: .venv/.installed
 	PLANNER_EXAMPLES=$(or $(EXAMPLES),10000) CATALOG_EXAMPLES=$(or $(EXAMPLES),10000) \
 	  $(BIN)/pytest --timeout=0 -n 2 tests/unit/core/planner tests/unit/core/test_catalog_portions.py
