@@ -33,6 +33,8 @@ _MAX_ROWS: Final = 1_000_000
 _GRACE_S: Final = 1.0
 """How much later than the server this side gives up, so that the server's own words are heard first."""
 _CLOSE_S: Final = 1.0
+_ALTERED: Final = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError)
+"""What a query is told whose table was found a moment ago."""
 
 _DATABASE: Final = """
 SELECT d.oid::bigint AS oid, convert_to(d.datname::text, 'SQL_ASCII') AS name
@@ -80,7 +82,7 @@ class SourceConnection:
         try:
             # Each statement has its own deadline; this one is for a server that always answers just in time.
             async with asyncio.timeout(3 * self._spec.statement_timeout_s + _GRACE_S):
-                return await self._read(reader or CatalogReader())
+                return await self._read_as_it_is(reader or CatalogReader())
         except Exception as error:
             raise read_failure(error, self._target, self._spec) from None
 
@@ -97,6 +99,12 @@ class SourceConnection:
         """Go at once, with whatever was under way."""
         self._connection.terminate()
 
+    async def _read_as_it_is(self, reader: CatalogReader) -> Snapshot:
+        try:
+            return await self._read(reader)
+        except _ALTERED:
+            return await self._read(reader)  # looking again finds the table as it is now, or says what it lacks
+
     async def _read(self, reader: CatalogReader) -> Snapshot:
         encoding = self._connection.get_settings().server_encoding
         decode, count = row_decoder(encoding), 0
@@ -105,7 +113,11 @@ class SourceConnection:
         transaction = self._connection.transaction(isolation="repeatable_read", readonly=True)
         await transaction.start()
         table = await find_table(self._connection, self._spec)
-        cursor = await self._connection.cursor(select_statement(self._spec, table, encoding))
+        try:
+            cursor = await self._connection.cursor(select_statement(self._spec, table, encoding))
+        except _ALTERED:
+            await transaction.rollback()
+            raise
         while rows := await cursor.fetch(_CHUNK_ROWS):
             count += len(rows)
             if count > _MAX_ROWS:

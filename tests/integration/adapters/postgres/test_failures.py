@@ -14,6 +14,8 @@ from fingerv7.adapters.postgres import Reason, SecretError
 
 pytestmark = pytest.mark.integration
 
+DEADLINE_S = 30.0
+
 
 class Listener:
     """Accepts connections, notes what it is sent, answers `reply` to it once and then says nothing."""
@@ -216,6 +218,18 @@ class TestOutages:
             state = await observed.state(Reason.TIMEOUT)
             assert "reading streams took longer than 0.2 s" in state.message
         await observed.snapshot()
+
+    async def test_a_table_that_is_altered_while_it_is_read_is_looked_at_once_more(self, streams, observe):
+        blocked = "SELECT count(*) FROM pg_locks WHERE relation = 'streams'::regclass AND NOT granted"
+        async with streams.transaction():
+            await streams.execute("ALTER TABLE streams RENAME url TO address")
+            observed = await observe()
+            async with asyncio.timeout(DEADLINE_S):
+                while not await streams.fetchval(blocked):
+                    pass  # until it has seen the old columns, and waits to read them
+        await observed.state(Reason.COLUMN_MISSING)
+        assert {each.reason for each in observed.states} == {Reason.COLUMN_MISSING}
+        assert all("no column url (columns.url); it has active, address" in each.message for each in observed.states)
 
     async def test_a_server_that_hangs_in_the_middle_times_out(self, secret, streams, observe):
         async with Proxy(secret) as proxy:
