@@ -217,20 +217,18 @@ def _candidates(
         stands = standings[name]
         if stands.stop:
             continue  # lost to its streams, whatever becomes of it
-        known, candidate = (
-            memory.candidates.workers.get(name),
-            Candidate(
-                name=name,
-                max_streams=worker.max_streams,
-                capabilities=worker.capabilities,
-                location=worker.location,
-                eligible=stands.accepts,
-                # A paused pool begins no drain; what a dead worker held is still given away.
-                keeps=stands.keeps or world.rules.paused,
-                score_percent=scores.get(name, 100),
-                capacity_changed=memory.capacities.setdefault(worker.uid, worker.max_streams) != worker.max_streams,
-            ),
+        candidate = Candidate(
+            name=name,
+            max_streams=worker.max_streams,
+            capabilities=worker.capabilities,
+            location=worker.location,
+            eligible=stands.accepts,
+            # A paused pool begins no drain; what a dead worker held is still given away.
+            keeps=stands.keeps or world.rules.paused,
+            score_percent=scores.get(name, 100),
+            capacity_changed=memory.capacities.setdefault(worker.uid, worker.max_streams) != worker.max_streams,
         )
+        known = memory.candidates.workers.get(name)
         found[name] = known if known == candidate else candidate  # the same object, whose columns are known
     return found
 

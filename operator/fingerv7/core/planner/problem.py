@@ -29,7 +29,7 @@ class Problem:
     """
 
     table: StreamTable
-    candidates: Mapping[str, Candidate]
+    workers: WorkerTable
     ids: Sequence[str]
     index: Mapping[str, int]
     """Id → its place in `ids`."""
@@ -88,8 +88,7 @@ class Problem:
 
     def after(self, owner: Codes) -> Problem:
         """The problem of the next round, if this one leaves streams with these owners (S,)."""
-        current = {self.ids[i]: self.names[w] for i, w in enumerate(owner.tolist()) if w >= 0}
-        return pose(self.table, self.candidates, current, self.policy)
+        return pose(self.table, self.workers, Owners(self.table, self.names, owner.copy()), self.policy)
 
     def by_site(self, amounts: Ints) -> Ints:
         """The sum of whole amounts (W,) at each site."""
@@ -134,7 +133,7 @@ def pose(
         stream_class = table.rank.astype(code_type(len(table.weights) * len(stays_home))) * len(stays_home) + block_of
     return Problem(
         table=table,
-        candidates=candidates,
+        workers=workers,
         ids=table.ids,
         index=table.index,
         names=names,
