@@ -48,6 +48,13 @@ class Network:
         return self.pods[1]
 
     @property
+    def hardware_address(self) -> str:
+        """Of the bridge. One without its own follows its ports' as pods come and go, and then those that are there do
+        not find it for a second or two.
+        """
+        return "0a:58:" + self.address.packed.hex(":")
+
+    @property
     def services(self) -> IPv4Network:
         return IPv4Network(f"10.214.{self.number}.0/24")
 
@@ -76,7 +83,7 @@ def make_bridge() -> Network:
             continue
         try:
             # Fails where the bridge exists, so two that start at the same time never share one.
-            _run("ip", "link", "add", network.bridge, "type", "bridge")
+            _run("ip", "link", "add", network.bridge, "address", network.hardware_address, "type", "bridge")
         except CommandError as error:
             if "File exists" in error.stderr:
                 continue
