@@ -292,16 +292,15 @@ def _environment(
         {"name": "POD_UID", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.uid"}}},
         {"name": "POD_IP", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "status.podIP"}}},
         *({"name": name, "value": value} for name, value in own.items()),
-        *(
-            {"name": name, "value": value} if isinstance(value, str) else {"name": name, "valueFrom": _copied(value)}
-            for name, value in sidecar.environment.items()
-        ),
+        *(_variable(name, value) for name, value in sidecar.environment.items()),
     ]
 
 
-def _copied(source: Mapping[str, Any]) -> dict[str, Any]:
-    """Names in it differ from worker to worker."""
-    return {kind: dict(reference) for kind, reference in source.items()}
+def _variable(name: str, value: str | Mapping[str, Any]) -> dict[str, Any]:
+    """Each pod has its own copy: `name_for` fills names in."""
+    if isinstance(value, str):
+        return {"name": name, "value": value}
+    return {"name": name, "valueFrom": copy.deepcopy(dict(value))}
 
 
 # --- volumes and times ------------------------------------------------------------------------------------
