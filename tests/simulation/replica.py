@@ -106,8 +106,7 @@ class Replica:
     @property
     def sees(self) -> bool:
         """Whether nothing keeps its watches from telling it what happens."""
-        fleets = self.fleets or ()
-        informers = [informer for fleet in fleets for informer in (fleet.workers, fleet.leases)]
+        informers = self.fleets.informers if self.fleets else []
         return bool(informers) and not any(informer.last_error for informer in informers)
 
     def start(self) -> None:
@@ -172,8 +171,7 @@ class Replica:
         stop = self._stop = asyncio.Event()
         stopping = asyncio.create_task(stop.wait())
         forever = [
-            *(asyncio.create_task(fleet.workers.run()) for fleet in fleets),
-            *(asyncio.create_task(fleet.leases.run()) for fleet in fleets),
+            *(asyncio.create_task(informer.run()) for informer in fleets.informers),
             asyncio.create_task(_watch_pools(api, feed)),
         ]
         outside = {stopping, *forever}

@@ -64,14 +64,18 @@ class Fleet:
         )
 
     @property
+    def informers(self) -> tuple[Informer[Worker], Informer[Lease]]:
+        return self.workers, self.leases
+
+    @property
     def synced(self) -> bool:
         """Whether everything was listed once."""
-        return self.workers.synced.is_set() and self.leases.synced.is_set()
+        return all(informer.synced.is_set() for informer in self.informers)
 
     async def tried(self) -> None:
         """Until everything was listed, or could not be."""
-        await self.workers.tried.wait()
-        await self.leases.tried.wait()
+        for informer in self.informers:
+            await informer.tried.wait()
 
     async def catch_up(self) -> None:
         """A term begins: find out up to where the watch has to get to show all that is true now. Raises KubeError."""

@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterator
+from typing import Any
 
 from fingerv7.adapters.kube.api import KubeApi
 from fingerv7.adapters.kube.errors import KubeError
+from fingerv7.adapters.kube.informer import Informer
 from fingerv7.runtime.fleet import Fleet
 
 log = logging.getLogger(__name__)
@@ -27,6 +29,11 @@ class Fleets:
 
     def __iter__(self) -> Iterator[Fleet]:
         return iter(self._fleets.values())
+
+    @property
+    def informers(self) -> list[Informer[Any]]:
+        """Of all of them; somebody has to run each."""
+        return [informer for fleet in self for informer in fleet.informers]
 
     def of(self, namespace: str) -> Fleet:
         """The one that shows what is in the namespace, which is one of those that are served."""
@@ -62,8 +69,8 @@ class Fleets:
 
 
 async def _synced(fleet: Fleet) -> None:
-    await fleet.workers.synced.wait()
-    await fleet.leases.synced.wait()
+    for informer in fleet.informers:
+        await informer.synced.wait()
 
 
 async def _catches_up(fleet: Fleet) -> bool:

@@ -73,10 +73,9 @@ async def serve(settings: Settings, credentials: Credentials) -> int:
             renew_deadline_s=settings.renew_deadline_s,
             retry_s=settings.retry_s,
         )
-        informers = [informer for fleet in fleets for informer in (fleet.workers, fleet.leases)]
-        watching = {asyncio.create_task(informer.run()) for informer in informers}
+        watching = {asyncio.create_task(informer.run()) for informer in fleets.informers}
         stopping = asyncio.create_task(stop.wait())
-        for informer in informers:
+        for informer in fleets.informers:
             vitals.watch(f"watch of {informer.name}", informer.idle_s, at_most_s=WATCH_STUCK_S)
         try:
             await serve_health(settings.listen, fleets, election, metrics, vitals, stack)

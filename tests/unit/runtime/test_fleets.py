@@ -66,8 +66,7 @@ def worker(namespace: str, leader_epoch: int) -> dict:
 @contextlib.asynccontextmanager
 async def watched(server: Server, *namespaces: str) -> AsyncIterator[Fleets]:
     fleets = Fleets(server, namespaces=namespaces, clock=asyncio.get_running_loop().time)  # type: ignore[arg-type]
-    informers = [informer for fleet in fleets for informer in (fleet.workers, fleet.leases)]
-    running = [asyncio.create_task(informer.run()) for informer in informers]
+    running = [asyncio.create_task(informer.run()) for informer in fleets.informers]
     try:
         async with asyncio.timeout(10):
             yield fleets
