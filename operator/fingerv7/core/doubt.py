@@ -18,13 +18,14 @@ from fingerv7.core.model import Assignment, Lease, Worker
 
 @dataclass(frozen=True, slots=True)
 class Ghost:
-    """A FingerWorker that vanished while it held streams."""
+    """A FingerWorker as it was last seen: what its worker may go on to run when it vanishes."""
 
     name: str
     holder: str
     """Of its Lease, when it was last there."""
     streams: frozenset[str]
     until: float
+    """When it can run none of them any more; of one that has not vanished, how long after it does."""
     epoch: int | None = None
     """The stored one, if its sidecar had said that it runs that or an earlier one, or nothing."""
 
