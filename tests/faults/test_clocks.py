@@ -1,6 +1,7 @@
 """A wall clock that jumps by an hour, forwards and back: nobody compares one with anybody else's.
 
-libfaketime takes the place of the C library's clocks in one process. The monotonic clocks stay, as they do when somebody sets the time.
+libfaketime takes the place of the C library's clocks in one process. The monotonic clocks stay, as they do when
+somebody sets the time.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """What goes wrong, one generator a kind: it breaks something, yields for how long, and mends it.
 
 A generator that is driven to its end without waiting mends at once, so a seed ends with everything whole whatever was
-under way. One that finds nothing to break returns before its first yield, and another kind is drawn in its place. Times are parts of T, so that each kind lasts sometimes shorter and sometimes longer than the deadlines.
+under way. One that finds nothing to break returns before its first yield, and another kind is drawn in its place. Times
+are parts of T, so that each kind lasts sometimes shorter and sometimes longer than the deadlines.
 """
 
 from __future__ import annotations
