@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from fingerv7.api.streampool import ApprovalOutcome, StreamPool
+from fingerv7.api.pool_status import ApprovalOutcome
+from fingerv7.api.streampool import StreamPool
 from fingerv7.contract import APPROVE, REBALANCE
 from fingerv7.core.approval import Answer, Asked, Proposal, mark
 from fingerv7.core.planner import Plan

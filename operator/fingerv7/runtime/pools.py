@@ -18,7 +18,7 @@ from fingerv7.adapters.postgres.errors import Reason, SecretError
 from fingerv7.adapters.postgres.source import PostgresSource
 from fingerv7.adapters.postgres.spec import SourceSpec
 from fingerv7.api.meta import ObjectMeta
-from fingerv7.api.streampool import PostgresSource as SourceModel
+from fingerv7.api.source import PostgresSource as SourceModel
 from fingerv7.api.streampool import StreamPool
 from fingerv7.contract import FINALIZER
 from fingerv7.runtime.crew import CrewLoop

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from fingerv7.api.streampool import Balancing, StreamPool, StreamPoolSpec
+from fingerv7.api.balancing import Balancing
+from fingerv7.api.streampool import StreamPool, StreamPoolSpec
 from fingerv7.api.workers import Autoscaling, FenceCheck, Workers
 from fingerv7.core.approval import Mode
 from fingerv7.core.managed.model import Scaling, Traits, Wanted

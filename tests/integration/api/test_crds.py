@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from devenv.cluster import Cluster
 from devenv.fleet_api import ApiError
-from fingerv7.api.streampool import Liveness
+from fingerv7.api.liveness import Liveness
 
 pytestmark = pytest.mark.integration
 

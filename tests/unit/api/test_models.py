@@ -5,10 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from fingerv7.api.balancing import Strategy
 from fingerv7.api.conditions import MoveReason, Unassigned
 from fingerv7.api.fingerworker import FingerWorker, WorkerTimes
+from fingerv7.api.liveness import Liveness
 from fingerv7.api.rules import TIMES
-from fingerv7.api.streampool import Liveness, Strategy, StreamPool
+from fingerv7.api.streampool import StreamPool
 from fingerv7.contract import Timing, format_duration
 from fingerv7.core.planner import model
 from fingerv7.core.status import liveness_status

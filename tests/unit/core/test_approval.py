@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from fingerv7.api.balancing import Mode as ApiMode
 from fingerv7.api.conditions import ApprovalReason
-from fingerv7.api.streampool import Mode as ApiMode
 from fingerv7.core.approval import Mode, answer, mark, propose
 from fingerv7.core.planner.model import Move, Plan, Trigger
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fingerv7.api.streampool import Balancing
+from fingerv7.api.balancing import Balancing
 from fingerv7.cli.errors import CliError
 from fingerv7.cli.planning import chart, data, history, text
 from fingerv7.cli.planning.database import SCHEMES, read_database

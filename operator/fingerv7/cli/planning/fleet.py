@@ -19,8 +19,9 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from fingerv7.api.balancing import Balancing, Mode
 from fingerv7.api.fingerworker import FingerWorkerSpec
-from fingerv7.api.streampool import Balancing, Columns, Mode
+from fingerv7.api.source import Columns
 from fingerv7.cli.errors import CliError
 from fingerv7.contract import FINGERPRINTING
 from fingerv7.core.model import Token

@@ -7,7 +7,7 @@ from argparse import Namespace
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fingerv7.api.streampool import Balancing
+from fingerv7.api.balancing import Balancing
 from fingerv7.cli.errors import CliError
 from fingerv7.contract import DURATION_PATTERN, parse_duration
 from fingerv7.core.planner.model import Policy, Strategy

@@ -8,7 +8,7 @@ from typing import Any
 
 from fingerv7.api.conditions import PoolCondition
 from fingerv7.api.conditions import WorkersReady as Reason
-from fingerv7.api.streampool import StreamPoolStatus
+from fingerv7.api.pool_status import StreamPoolStatus
 from fingerv7.core.managed.model import Problem
 from fingerv7.core.managed.objects import selector
 from fingerv7.core.managed.round import Crew, Plan

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fingerv7.api.streampool import StreamPoolStatus
+from fingerv7.api.pool_status import StreamPoolStatus
 from fingerv7.contract import Acknowledgement
 from fingerv7.core.managed.autoscale import Demand
 from fingerv7.core.managed.model import (
