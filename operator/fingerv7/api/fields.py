@@ -61,9 +61,12 @@ class Rule:
 
     expression: str
     message: str
+    optional_old: bool = False
+    """Whether `oldSelf` is an optional, so that the rule is asked of a new object, too."""
 
-    def as_json(self) -> dict[str, str]:
-        return {"rule": self.expression, "message": self.message}
+    def as_json(self) -> dict[str, Any]:
+        said = {"rule": self.expression, "message": self.message}
+        return {**said, "optionalOldSelf": True} if self.optional_old else said
 
 
 def validations(*rules: Rule) -> dict[str, Any]:

@@ -89,10 +89,10 @@ def _bounds(schema: JsonSchema) -> Iterator[str]:
 
 
 def _refusals(schema: JsonSchema) -> Iterator[str]:
-    """Every sentence that a rule answers with, once."""
-    seen: dict[str, list[str]] = {}
+    """Every sentence that a rule answers with, once, and each place once."""
+    seen: dict[str, dict[str, None]] = {}
     for path, message in _messages(schema, ""):
-        seen.setdefault(message, []).append(f"`{path or '(the object)'}`")
+        seen.setdefault(message, {})[f"`{path or '(the object)'}`"] = None
     for message, paths in seen.items():
         yield f"- {', '.join(paths)}: {message}."
 

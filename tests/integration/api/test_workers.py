@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
+import yaml
 
 from devenv.cluster import Cluster
 from devenv.errors import CommandError
+from devenv.fleet_api import Api, ApiError
+from devenv.fleet_setup import poll_until
 
 pytestmark = pytest.mark.integration
 
-TEMPLATE = {
-    "spec": {
-        "nodeSelector": {"disk": "fast"},
-        "containers": [{"name": "fingerv7", "image": "fingerv7:1", "ports": [{"containerPort": 80}]}],
-    }
-}
+ROOT = Path(__file__).parents[3]
+FINGERV7 = {"name": "fingerv7", "image": "fingerv7:1", "command": ["fingerv7"], "ports": [{"containerPort": 80}]}
+TEMPLATE = {"spec": {"nodeSelector": {"disk": "fast"}, "containers": [FINGERV7]}}
+NO_COMMAND = "has no command, so the guard that stops it with its fence cannot start it: write what the image's"
+
+
+def without_command(**fields: object) -> dict[str, object]:
+    container = {"name": "fingerv7", "image": "fingerv7:1", **fields}
+    return {"spec": {"containers": [container, {"name": "logs", "image": "logs:1", "command": ["logs"]}]}}
 
 
 KEY = {"name": "vpn-$(FINGERWORKER_NAME)", "key": "control"}
@@ -52,6 +64,9 @@ def test_a_template_is_kept_as_it_is_and_the_rest_filled_in(api, pool):
         ({}, "spec.workers.template: Required value"),
         ({"template": {"spec": {}}}, "spec.workers.template.spec.containers: Required value"),
         ({"template": TEMPLATE, "container": "worker"}, "has no container of the name in spec.workers.container"),
+        ({"template": without_command()}, NO_COMMAND),
+        ({"template": without_command(command=[])}, NO_COMMAND),
+        ({"template": without_command(command="fingerv7")}, "spec.workers.template.spec.containers[0].command"),
         ({"template": TEMPLATE, "replicas": 5001}, "should be less than or equal to 5000"),
         (
             {"template": TEMPLATE, "autoscaling": {"minReplicas": 3, "maxReplicas": 2}},
@@ -95,6 +110,65 @@ def test_a_template_is_kept_as_it_is_and_the_rest_filled_in(api, pool):
 )
 def test_what_cannot_work_is_refused(api, pool, wrong, sentence):
     assert sentence in " ".join(api.refusal(pool(workers=wrong)).split())
+
+
+@pytest.mark.parametrize(
+    "workers",
+    [
+        {"template": without_command(), "fenceCheck": "Worker"},
+        {"template": without_command(command=None), "fenceCheck": "Worker"},
+        {"template": without_command(), "container": "logs"},
+    ],
+)
+def test_a_command_is_only_needed_where_the_guard_starts_it(api, pool, workers):
+    api.create(pool(workers=workers))
+
+
+@pytest.fixture
+def earlier(requests: Api, cluster: Cluster) -> Iterator[dict]:
+    """Our CRD under another name, so that it can be stored without its newest rule first."""
+    crd = yaml.safe_load((ROOT / "crds" / "streampools.yaml").read_text(encoding="utf-8"))
+    crd["metadata"]["name"] = "earlierpools.earlier.example"
+    names = {
+        "kind": "EarlierPool",
+        "listKind": "EarlierPoolList",
+        "plural": "earlierpools",
+        "singular": "earlierpool",
+    }
+    crd["spec"] |= {"group": "earlier.example", "names": names}
+    yield crd
+    requests.delete("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/earlierpools.earlier.example")
+
+
+def rules(crd: dict) -> list:
+    spec = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    return spec["properties"]["workers"]["x-kubernetes-validations"]
+
+
+def test_a_pool_that_was_stored_without_a_command_can_still_be_scaled(requests, cluster, namespace, pool, earlier):
+    before = copy.deepcopy(earlier)
+    rules(before)[:] = [rule for rule in rules(before) if NO_COMMAND not in rule["message"]]
+    assert len(rules(before)) < len(rules(earlier))
+    path = f"/apis/earlier.example/v1alpha1/namespaces/{namespace}/earlierpools"
+    body = pool(workers={"template": without_command()}) | {"apiVersion": "earlier.example/v1alpha1"}
+    body["kind"] = "EarlierPool"
+
+    def in_force() -> bool:
+        with contextlib.suppress(ApiError):
+            requests.create(f"{path}?dryRun=All", body)
+            return False
+        return True
+
+    cluster.kubectl("apply", "-f", "-", input=json.dumps(before))
+    assert poll_until(lambda: requests.create(path, body), deadline_s=30)[0]
+    cluster.kubectl("apply", "-f", "-", input=json.dumps(earlier))
+    assert poll_until(in_force, deadline_s=30)[0]
+    requests.merge(f"{path}/radio", {"metadata": {"finalizers": ["fingerv7.io/drain"]}})
+    requests.merge(f"{path}/radio", {"spec": {"workers": {"replicas": 7}}})
+    requests.merge(f"{path}/radio", {"spec": {"workers": {"template": TEMPLATE}}})
+    with pytest.raises(ApiError, match=NO_COMMAND):
+        requests.merge(f"{path}/radio", {"spec": {"workers": {"template": without_command()}}})
+    requests.merge(f"{path}/radio", {"metadata": {"finalizers": []}})
 
 
 def test_as_many_overrides_as_there_may_be(api, pool):

@@ -40,7 +40,7 @@ class Stored:
         """With a template of 4,900 levels, in a body that is written here, for no parser of ours gets through it."""
         self.pool(name)
         deep = '{"a":' * 4_900 + "1" + "}" * 4_900
-        container = '{"name": "fingerv7", "image": "fingerv7:1"}'
+        container = '{"name": "fingerv7", "image": "fingerv7:1", "command": ["fingerv7"]}'
         workers = f'{{"template": {{"spec": {{"containers": [{container}], "foo": {deep}}}}}}}'
         patch = f'{{"spec": {{"workers": {workers}}}}}'
         options = ("--type=merge", "--patch-file=/dev/stdin", "-o", "name")

@@ -79,7 +79,7 @@ def test_an_account_that_is_somebody_elses_is_left_alone(start_crew: StartCrew) 
 
 
 def test_a_template_that_no_pod_can_be_built_from(start_crew: StartCrew) -> None:
-    probed = {"name": "fingerv7", "image": "fingerv7:1", "livenessProbe": {"exec": {"command": ["true"]}}}
+    probed = {**WORKER, "livenessProbe": {"exec": {"command": ["true"]}}}
     crew = start_crew(hollow=True, replicas=2, template={"spec": {"containers": [probed]}})
     crew.await_condition("TemplateInvalid", "livenessProbe")
     crew.wait(lambda: crew.events("TemplateInvalid"), "an Event tells it")

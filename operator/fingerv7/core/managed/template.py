@@ -13,6 +13,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from fingerv7.api.workers import NO_COMMAND
+
 CONFIG_VOLUME, TOKEN_VOLUME = "fingerv7-config", "fingerv7-token"
 SIDECAR_NAME = "fingerv7-sidecar"
 CONFIG_DIR = "/config"
@@ -129,11 +131,7 @@ def _check_tokens(volume: Mapping[str, Any], where: str) -> None:
 
 def _check_command(command: Any, where: str) -> None:
     if not command:
-        raise TemplateError(
-            f"{where} has no command, so the guard that stops it with its fence cannot start it: write what the "
-            "image's ENTRYPOINT is into `command`, such as [python, -m, fingerv7], and its CMD into `args`. A worker "
-            "that checks the fence itself needs none with spec.workers.fenceCheck: Worker"
-        )
+        raise TemplateError(f"{where} {NO_COMMAND}")
     if not isinstance(command, list) or not all(isinstance(word, str) for word in command):
         raise TemplateError(f"{where}: command is not a list of texts")
 
