@@ -40,12 +40,22 @@ class Operator:
 
     namespace: str
     holder: str
+    renewed: str
+    """As it is written there, so that a renewal is seen whatever the clocks say."""
     age_s: float | None
     lease_s: float
 
     @property
-    def alive(self) -> bool:
-        return bool(self.holder) and self.age_s is not None and self.age_s <= self.lease_s
+    def left_s(self) -> float:
+        """For how long it has to be seen unchanged until its holder is gone; 0 for one that is."""
+        return max(0.0, self.lease_s - self.age_s) if self.holder and self.age_s is not None else 0.0
+
+    def is_among(self, earlier: Sequence[Operator]) -> bool:
+        """Whether it has not been written since."""
+        return any(
+            (each.namespace, each.holder, each.renewed) == (self.namespace, self.holder, self.renewed)
+            for each in earlier
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +63,6 @@ class Plan:
     scope: str
     held: Sequence[Held]
     operators: Sequence[Operator]
-
-    @property
-    def running(self) -> list[Operator]:
-        return [operator for operator in self.operators if operator.alive]
 
 
 def held(raw: Json) -> Held | None:
@@ -80,6 +86,7 @@ def operator(raw: Json, now: datetime) -> Operator:
     return Operator(
         namespace=raw["metadata"]["namespace"],
         holder=spec.get("holderIdentity") or "",
+        renewed=spec.get("renewTime") or "",
         age_s=age_s(spec.get("renewTime"), now),
         lease_s=float(spec.get("leaseDurationSeconds") or 0),
     )
@@ -92,14 +99,28 @@ def without_finalizer(raw: Json) -> dict[str, Any]:
     return {"metadata": {"resourceVersion": metadata["resourceVersion"], "finalizers": others}}
 
 
-def refusal(plan: Plan, *, force: bool) -> str:
-    """Why it must not be done; empty when it may."""
-    if force or not plan.running:
-        return ""
-    found = plan.running[0]
+def last_words(operators: Sequence[Operator]) -> Operator | None:
+    """Of those that may still be running, the one that is to be waited for longest."""
+    return max((each for each in operators if each.left_s), key=lambda each: each.left_s, default=None)
+
+
+def renewal(now: Sequence[Operator], earlier: Sequence[Operator]) -> Operator | None:
+    """One that is running, as it has written its Lease since."""
+    return next((each for each in now if each.holder and not each.is_among(earlier)), None)
+
+
+def waiting(operator: Operator) -> str:
+    ago, at_most = duration(operator.age_s or 0), duration(operator.left_s)
     return (
-        f"the operator is still running ({found.holder} renewed Lease {found.namespace}/{ELECTION} "
-        f"{duration(found.age_s or 0)} ago) and would put the finalizers back: stop it first, or give --force"
+        f"Lease {operator.namespace}/{ELECTION} was renewed {ago} ago. `helm uninstall` takes an operator's rights before "
+        f"it could give its Lease up, so this waits for {at_most} at most to see whether it is renewed again …"
+    )
+
+
+def refusal(running: Operator) -> str:
+    return (
+        f"the operator is still running ({running.holder} has just renewed Lease {running.namespace}/{ELECTION}) and "
+        "would put the finalizers back: stop it first, or give --force"
     )
 
 

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
 from fingerv7.cli.access import FINGERWORKERS, LEASES, STREAMPOOLS, Cluster, Resource
 from fingerv7.cli.errors import ConflictError, NotFoundError
-from fingerv7.cli.removal import ELECTION, Held, Operator, Plan, explain, held, operator, refusal, without_finalizer
+from fingerv7.cli.removal import (
+    ELECTION,
+    Held,
+    Operator,
+    Plan,
+    explain,
+    held,
+    last_words,
+    operator,
+    refusal,
+    renewal,
+    waiting,
+    without_finalizer,
+)
 
 _TRIES: Final = 5
+_LOOK_S: Final = 0.5
 _RESOURCES: Final = {"StreamPool": STREAMPOOLS, "FingerWorker": FINGERWORKERS}
 
 
@@ -32,11 +47,15 @@ def uninstall(
     if not found:
         print(f"Nothing to do: no StreamPool or FingerWorker {scope} carries our finalizer.")
         return 0
-    plan = Plan(scope, found, _operators(cluster, operator_namespace))
+    operators = _operators(cluster, operator_namespace)
+    if not force and (last := last_words(operators)):
+        print(waiting(last), flush=True)
+        operators, running = _watched(cluster, operator_namespace, operators, last.left_s)
+        if running:
+            print(f"refused: {refusal(running)}", file=sys.stderr)
+            return 1
+    plan = Plan(scope, found, operators)
     print(*explain(plan), sep="\n", flush=True)
-    if reason := refusal(plan, force=force):
-        print(f"refused: {reason}", file=sys.stderr)
-        return 1
     if not yes and not _agreed(ask):
         print("Nothing was changed.", file=sys.stderr)
         return 1
@@ -54,6 +73,19 @@ def _list(cluster: Cluster, resource: Resource, namespace: str | None) -> Iterat
 
 def _operators(cluster: Cluster, namespace: str | None) -> list[Operator]:
     return [operator(*answer) for answer in cluster.list(LEASES, namespace, name=ELECTION)]
+
+
+def _watched(
+    cluster: Cluster, namespace: str | None, first: list[Operator], at_most_s: float
+) -> tuple[list[Operator], Operator | None]:
+    """The Leases at last, and one that was renewed meanwhile. None: all that wrote them are gone."""
+    now, end = first, time.monotonic() + at_most_s
+    while last_words(now) and time.monotonic() < end:
+        time.sleep(_LOOK_S)
+        now = _operators(cluster, namespace)
+        if running := renewal(now, first):
+            return now, running
+    return now, None
 
 
 def _agreed(ask: Callable[[str], str]) -> bool:

@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from threading import Event
+
 import pytest
 
 from fingerv7.cli import kubeconfig as kubeconfigs
@@ -60,13 +65,42 @@ def test_it_asks(cli, fleet, answer, stays):
     assert (OURS in left(fleet)[0]) is stays
 
 
-def test_a_running_operator_is_respected(cli, fleet):
+@contextmanager
+def renewing(fleet):
+    """An operator that goes on renewing its Lease."""
     fleet.lease("fingerv7-operator", holder="replica-1")
-    done = cli("uninstall", "--yes")
-    assert done.returncode == 1
-    assert "the operator is still running" in done.stderr
-    assert OURS in left(fleet)[0]
-    assert cli("uninstall", "--yes", "--force").returncode == 0
+    ended = Event()
+
+    def renew() -> None:
+        while not ended.wait(0.2):
+            renewed = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+            fleet.kubectl("patch", "lease", "fingerv7-operator", "-p", f'{{"spec":{{"renewTime":"{renewed}"}}}}')
+
+    with ThreadPoolExecutor(1) as threads:
+        renewals = threads.submit(renew)
+        try:
+            yield
+        finally:
+            ended.set()
+        renewals.result()
+
+
+def test_a_running_operator_is_respected(cli, fleet):
+    with renewing(fleet):
+        done = cli("uninstall", "--yes")
+        assert done.returncode == 1
+        assert "the operator is still running (replica-1 has just renewed" in done.stderr
+        assert OURS in left(fleet)[0]
+        assert cli("uninstall", "--yes", "--force").returncode == 0
+    assert left(fleet) == [[OTHERS], [OTHERS]]
+
+
+def test_an_operator_that_could_not_give_its_lease_up_is_waited_for(cli, fleet):
+    fleet.lease("fingerv7-operator", holder="replica-1", age_s=25)
+    done = cli("uninstall", "--yes", "--operator-namespace", fleet.namespace)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"Lease {fleet.namespace}/fingerv7-operator was renewed 2" in done.stdout.splitlines()[0]
+    assert "s at most to see whether it is renewed again" in done.stdout.splitlines()[0]
     assert left(fleet) == [[OTHERS], [OTHERS]]
 
 
@@ -75,6 +109,7 @@ def test_an_operator_that_stopped_renewing_is_gone(cli, fleet):
     done = cli("uninstall", "--yes", "--operator-namespace", fleet.namespace)
     assert done.returncode == 0
     assert f"Lease {fleet.namespace}/fingerv7-operator was renewed 2 min ago." in done.stdout
+    assert "waits" not in done.stdout
 
 
 class Contested(Cluster):

@@ -1,10 +1,26 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from fingerv7.cli.removal import Held, Operator, Plan, explain, held, operator, refusal, without_finalizer
+from fingerv7.cli.removal import (
+    Held,
+    Operator,
+    Plan,
+    explain,
+    held,
+    last_words,
+    operator,
+    refusal,
+    renewal,
+    waiting,
+    without_finalizer,
+)
 
 OURS, OTHERS = "fingerv7.io/drain", "example.org/backup"
+LEADER = Operator("system", "replica-1", "12:00:00", 3, 15)
+SILENT = Operator("silent", "replica-9", "11:00:00", 3600, 15)
 
 
 def test_only_objects_with_our_finalizer_count(stored):
@@ -21,23 +37,39 @@ def test_other_finalizers_stay_and_an_older_state_is_refused(stored):
 
 
 @pytest.mark.parametrize(
-    ("lease", "alive"),
-    [({"age_s": 20}, True), ({"age_s": -60}, True), ({"age_s": 21}, False), ({"holder": ""}, False)],
+    ("lease", "left_s"),
+    [({"age_s": 3}, 17), ({"age_s": -60}, 20), ({"age_s": 20}, 0), ({"age_s": 60}, 0), ({"holder": ""}, 0)],
 )
-def test_an_operator_is_alive_while_its_lease_lasts(stored, lease, alive):
+def test_an_operator_may_be_running_while_its_lease_lasts(stored, lease, left_s):
     raw = stored.lease("fingerv7-operator", **lease)
     raw["metadata"]["namespace"] = "system"
-    assert operator(raw, stored.now).alive is alive
+    assert operator(raw, stored.now).left_s == left_s
 
 
-def test_a_running_operator_refuses_unless_forced():
-    plan = Plan("in all namespaces", [], [Operator("system", "replica-1", 3, 15)])
-    assert refusal(plan, force=False) == (
-        "the operator is still running (replica-1 renewed Lease system/fingerv7-operator 3 s ago) and would put the "
+def test_the_longest_lease_is_waited_for():
+    assert last_words([]) is None
+    assert last_words([SILENT]) is None
+    assert last_words([SILENT, LEADER, replace(LEADER, namespace="other", age_s=9)]) == LEADER
+    assert "Lease system/fingerv7-operator was renewed 3 s ago." in waiting(LEADER)
+    assert "waits for 12 s at most" in waiting(LEADER)
+
+
+@pytest.mark.parametrize(
+    "later",
+    [replace(LEADER, renewed="12:00:05"), replace(LEADER, holder="replica-2"), replace(LEADER, namespace="other")],
+)
+def test_whoever_writes_a_lease_is_running(later):
+    assert renewal([SILENT, LEADER], [SILENT, LEADER]) is None
+    assert renewal([SILENT, replace(LEADER, age_s=9)], [LEADER, SILENT]) is None
+    assert renewal([replace(LEADER, holder="", renewed="12:00:05")], [LEADER]) is None
+    assert renewal([SILENT, later], [LEADER, SILENT]) == later
+
+
+def test_a_running_operator_is_named():
+    assert refusal(LEADER) == (
+        "the operator is still running (replica-1 has just renewed Lease system/fingerv7-operator) and would put the "
         "finalizers back: stop it first, or give --force"
     )
-    assert refusal(plan, force=True) == ""
-    assert refusal(Plan("", [], [Operator("system", "replica-1", 60, 15)]), force=False) == ""
 
 
 def test_the_plan_says_what_it_means_for_the_streams():
