@@ -112,8 +112,8 @@ def renewal(now: Sequence[Operator], earlier: Sequence[Operator]) -> Operator | 
 def waiting(operator: Operator) -> str:
     ago, at_most = duration(operator.age_s or 0), duration(operator.left_s)
     return (
-        f"Lease {operator.namespace}/{ELECTION} was renewed {ago} ago. `helm uninstall` takes an operator's rights before "
-        f"it could give its Lease up, so this waits for {at_most} at most to see whether it is renewed again …"
+        f"Lease {operator.namespace}/{ELECTION} was renewed {ago} ago. `helm uninstall` takes an operator's rights "
+        f"before it could give its Lease up, so this waits for {at_most} at most to see whether it is renewed again …"
     )
 
 
