@@ -9,19 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-
-import orjson
 
 from fingerv7.adapters.kube.errors import ApiUnreachable, KubeError, TooManyRequests
 from fingerv7.adapters.kube.lane import Lane
-from fingerv7.adapters.kube.resources import STREAMPOOLS
 from fingerv7.api.conditions import WorkersReady as Reason
-from fingerv7.api.streampool import StreamPool, StreamPoolSpec
-from fingerv7.api.workers import Workers
-from fingerv7.core.managed.autoscale import Demand, demand
+from fingerv7.api.streampool import StreamPool
 from fingerv7.core.managed.model import (
     MAX_ORDINAL,
     CreateWorker,
@@ -35,22 +29,21 @@ from fingerv7.core.managed.model import (
     ordinal_of,
     worker_name,
 )
-from fingerv7.core.managed.pod import Recipe, TemplateError, build_pod
-from fingerv7.core.managed.report import HARMLESS, NOTHING, Report, report
+from fingerv7.core.managed.report import report
 from fingerv7.core.managed.rollout import Rollout
 from fingerv7.core.managed.round import Crew, Memory, Plan, decide
-from fingerv7.core.model import Stream
-from fingerv7.runtime.crew_writer import CrewWriter, name_of, unusable
+from fingerv7.runtime.crew_demand import DemandCount
+from fingerv7.runtime.crew_recipe import CrewRecipe
+from fingerv7.runtime.crew_reporter import CrewReporter
+from fingerv7.runtime.crew_writer import CrewWriter, name_of
 from fingerv7.runtime.fleet import PoolKey
 from fingerv7.runtime.mounts import Mounts
 from fingerv7.runtime.office import AT_ONCE, Office
 from fingerv7.runtime.pod_watch import PodWatch
 from fingerv7.runtime.pool_loop import PoolLoop
-from fingerv7.runtime.rules import recipe_of, wanted_of
+from fingerv7.runtime.rules import wanted_of
 
 log = logging.getLogger(__name__)
-
-Served = tuple[Mapping[str, Stream], frozenset[str]]
 
 READS, WRITES = 2, 8
 """How many requests of one fleet are under way at most."""
@@ -61,21 +54,12 @@ SELDOM = 10
 """A round is followed by a pause of at least so many times its own length."""
 LARGE = 300
 """Rounds of more workers are decided in a thread."""
-MANY_STREAMS, MANY_COMPARISONS = 10_000, 1_000
-"""And those that count the demand of more streams, or compare more requirements with workers."""
-RETRIAL_S = 60.0
-"""How often a pod is tried out that was refused."""
 BUDGET_S = 60.0
 """How often it is looked at without need."""
-RETELL_S = 60.0
 RETRY_S = 1.0
 HINDERED_S = 10.0
 """After a refusal that will be the same in a moment."""
 ERROR_PAUSE_S = 5.0
-_NO_IMAGE = (
-    "name the sidecar's image in spec.workers.sidecar.image, or for all pools in the operator's "
-    "FINGERV7_SIDECAR_IMAGE"
-)
 
 
 class CrewLoop:
@@ -90,23 +74,18 @@ class CrewLoop:
         self._clock = office.clocks.monotonic
         self._lane = Lane(office.api, reads=READS, writes=WRITES, clock=self._clock)
         self._writer = CrewWriter(replace(office, api=self._lane), pods, key=key, pool_uid=loop.pool.metadata.uid)
+        self._recipe = CrewRecipe(key, office, self._writer)
+        self._demand = DemandCount(loop)
+        self._reporter = CrewReporter(key, office, loop)
         self._mounts = Mounts(self._lane, key[0], self._clock)
         self._memory = Memory()
         self._wake = asyncio.Event()
         self._looked_at_s = self._clock()
-        self._counted: tuple[Served, Demand] | None = None
         self._decided_s = 0.0
         """How long the last decision took."""
         self._put_off: dict[str, float] = {}
         """By worker, until when."""
-        self._recipe: Recipe | None = None
-        self._stale_at_s = math.inf
-        self._tried_out: Recipe | None = None
-        self._blocked: Problem | None = None
-        self._cooked_for: object = None
         self._budget: tuple[int | None, float] | None = None
-        self._told: dict[Reason, tuple[float, str]] = {}
-        self._shown: Reason | None = None
         self.finished = asyncio.Event()
         """Set when the pool is being deleted and none of its managed workers is left."""
 
@@ -148,7 +127,7 @@ class CrewLoop:
             await self._rest(pool)
             return CALM_S
         self._pods.start()
-        self._cook(pool)
+        self._recipe.work_out(pool)
         if not self._pods.synced:
             await self._report_blindness(pool)
             # A pool that is to go needs no pods: without their FingerWorkers the garbage collector takes them.
@@ -157,12 +136,13 @@ class CrewLoop:
         began = self._clock()
         crew = self._gather(pool)
         try:
-            if await self._refuses_new_recipe(crew):
+            if await self._recipe.is_refused(crew):
                 crew = self._gather(pool)
         except (ApiUnreachable, TooManyRequests) as error:
             log.warning("a pod of %s/%s cannot be tried out: %s", *self._key, error)
             return BUSY_S
-        is_large = len(crew.members) > LARGE or self._counts_much(crew)
+        scaling = crew.wanted and crew.wanted.scaling
+        is_large = len(crew.members) > LARGE or bool(scaling and self._demand.takes_long(scaling))
         plan = await asyncio.to_thread(self._decide, crew) if is_large else self._decide(crew)
         self._decided_s = self._clock() - began
         self._writer.forget_gone(
@@ -171,8 +151,8 @@ class CrewLoop:
         )
         self._writer.forget_needless(plan.steps)
         seen = report(crew, plan)
-        self._measure(seen, plan)
-        await self._tell(pool, seen)
+        self._reporter.measure(seen, plan)
+        await self._reporter.tell(pool, seen)
         done = await self._carry_out(plan)
         await self._keep_budget(plan.min_available)
         await self._mounts.look(crew.members, crew.wall_s)
@@ -184,34 +164,12 @@ class CrewLoop:
 
     def _decide(self, crew: Crew) -> Plan:
         if crew.wanted and crew.wanted.scaling:
-            crew = replace(crew, demand=self._demand())
+            crew = replace(crew, demand=self._demand.count())
         return decide(crew, self._memory)
-
-    def _demand(self) -> Demand | None:
-        """Of the catalog as it was served last; counted once for each."""
-        served = self._loop.served
-        if served is None:
-            return None
-        if self._counted is None or not _is_same(self._counted[0], served):
-            self._counted = served, demand(served[0].values(), served[1])
-        return self._counted[1]
-
-    def _counts_much(self, crew: Crew) -> bool:
-        """Whether the demand, or what is enough for it, takes a while to find out."""
-        scaling, served = crew.wanted and crew.wanted.scaling, self._loop.served
-        if not scaling or served is None:
-            return False
-        if self._counted is None or not _is_same(self._counted[0], served):
-            return len(served[0]) > MANY_STREAMS
-        return scaling.most * len(self._counted[1]) > MANY_COMPARISONS
 
     async def _rest(self, pool: StreamPool) -> None:
         """There is no fleet, or none any more."""
-        if self._loop.fleet_report is not NOTHING:
-            self._loop.fleet_report = NOTHING
-            self._told.clear()
-            self._shown = None
-            self._office.metrics.forget_fleet(self._key)
+        self._reporter.forget()
         if self._budget is not None and self._budget[0] is not None:
             await self._keep_budget(None)
         if pool.metadata.deletion_timestamp is not None:
@@ -241,7 +199,7 @@ class CrewLoop:
             refused=dict(self._writer.refused),
             hindered=self._hindered(),
             lacking=dict(self._mounts.lacking),
-            blocked=self._blocked,
+            blocked=self._recipe.blocked,
             paused=pool.spec.paused,
             deleting=pool.metadata.deletion_timestamp is not None,
             now=self._clock(),
@@ -256,7 +214,7 @@ class CrewLoop:
 
     def _wanted(self, pool: StreamPool) -> Wanted | None:
         workers = pool.spec.workers
-        return None if workers is None else wanted_of(workers, self._recipe.revision if self._recipe else "")
+        return None if workers is None else wanted_of(workers, self._recipe.revision)
 
     def _taken(self, wanted: Wanted | None, present: int) -> frozenset[int]:
         """Ordinals whose name a FingerWorker has that is not of this fleet."""
@@ -274,58 +232,6 @@ class CrewLoop:
                 taken.add(ordinal)
         return frozenset(taken)
 
-    def _cook(self, pool: StreamPool) -> None:
-        """What pods are made from, worked out once for each state of the spec."""
-        workers, timing = pool.spec.workers, pool.spec.liveness.timing()
-        basis = (workers, timing, pool.spec.drain_timeout_ms)
-        if basis == self._cooked_for and self._clock() < self._stale_at_s:
-            return
-        self._stale_at_s = math.inf
-        self._recipe, self._blocked = None, None
-        if workers is not None:
-            try:
-                self._recipe = self._tried_recipe(pool.spec, workers)
-            except TemplateError as error:
-                self._blocked = Problem(Reason.TEMPLATE_INVALID, f"spec.workers.template: {error}")
-            except Exception as error:
-                # The template is anybody's, and no list of what may be wrong with it is complete.
-                log.warning("no pod can be built for %s/%s", *self._key, exc_info=error)
-                self._blocked = Problem(Reason.TEMPLATE_INVALID, unusable(error))
-        self._cooked_for = basis
-
-    def _tried_recipe(self, spec: StreamPoolSpec, workers: Workers) -> Recipe | None:
-        """None where it lacks a sidecar. Raises TemplateError and, for values of types that no pod has, anything."""
-        image, pull_policy = self._office.sidecar_image, self._office.sidecar_pull_policy
-        if not (workers.sidecar.image or image):
-            self._blocked = Problem(Reason.SIDECAR_IMAGE_MISSING, _NO_IMAGE)
-            return None
-        recipe = recipe_of(spec, workers, image, pull_policy)
-        namespace, name = self._key
-        first = worker_name(name, 1)
-        body = build_pod(recipe, namespace=namespace, pool=name, worker=first, worker_uid="", ordinal=1, drain_key="")
-        orjson.dumps(body)  # as it is sent
-        return recipe
-
-    async def _refuses_new_recipe(self, crew: Crew) -> bool:
-        """Whether the API server would take no pod of it: asked before anybody is drained for such a one.
-
-        Raises ApiUnreachable and TooManyRequests.
-        """
-        recipe = self._recipe
-        if recipe is None or recipe is self._tried_out or crew.deleting:
-            return False
-        pods = ((m, m.pod) for m in crew.members if m.pod)
-        outdated = (m for m, pod in pods if pod.owner == m.worker.uid and pod.revision != recipe.revision)
-        member = next(outdated, None)
-        if member is None:
-            return False  # creating one will show it, and costs nobody a pod
-        problem = await self._writer.try_out(member, recipe)
-        self._tried_out = recipe
-        if problem:
-            self._recipe, self._blocked = None, problem
-            self._stale_at_s = self._clock() + RETRIAL_S  # it may be the namespace that is changed
-        return problem is not None
-
     # --- doing --------------------------------------------------------------------------------------------
 
     async def _carry_out(self, plan: Plan) -> bool:
@@ -334,7 +240,7 @@ class CrewLoop:
         self._put_off = {name: at for name, at in self._put_off.items() if at > now}
         steps = [step for step in _in_order(plan.steps) if name_of(step) not in self._put_off][:AT_ONCE]
         carry_out = self._writer.carry_out
-        done = await asyncio.gather(*(carry_out(step, self._recipe, self._memory.attempts) for step in steps))
+        done = await asyncio.gather(*(carry_out(step, self._recipe.present, self._memory.attempts) for step in steps))
         for step, was_done in zip(steps, done, strict=True):
             if not was_done:
                 is_hindered = name_of(step) in self._writer.hindered
@@ -367,46 +273,7 @@ class CrewLoop:
             desired = crew.wanted.replicas if crew.wanted else 0
             problems = [crew.hindered[""]]
             blind = Plan((), desired, None, problems, Rollout(), leaving=0, held_back=False, members=crew.members)
-            await self._tell(pool, report(crew, blind))
-
-    def _measure(self, seen: Report, plan: Plan) -> None:
-        metrics, fields = self._office.metrics, seen.fields
-        if seen is NOTHING:
-            metrics.forget_fleet(self._key)
-            return
-        metrics.fleet(
-            self._key,
-            replicas=fields["replicas"],
-            desired_replicas=fields["desiredReplicas"],
-            ready_replicas=fields["readyReplicas"],
-            updated_replicas=fields["updatedReplicas"],
-            needed_replicas=plan.needed,
-            rollout_stopped=bool(plan.rollout.late),
-        )
-
-    async def _tell(self, pool: StreamPool, seen: Report) -> None:
-        """Into the pool's status, and what is new as an Event."""
-        self._loop.fleet_report = seen
-        involved = STREAMPOOLS.reference(self._key[1], pool.metadata.uid)
-        record, now = self._office.recorder.record, self._clock()
-        for gone in self._told.keys() - {reason for reason, _ in seen.troubles}:
-            if now - self._told[gone][0] >= RETELL_S:  # what comes and goes is not told each time
-                del self._told[gone]
-        for reason, message in seen.troubles:
-            told = self._told.get(reason)
-            if told is None or (told[1] != message and now - told[0] >= RETELL_S):
-                self._told[reason] = now, message
-                log.warning(str(reason), extra={"pool": self._key[1], "reason": message})
-                await record(self._key[0], involved, type="Warning", reason=reason, message=message)
-        condition = seen.condition
-        reason_now = Reason(condition.reason) if condition else None
-        if condition and reason_now in HARMLESS and reason_now is not self._shown:
-            await record(self._key[0], involved, type="Normal", reason=condition.reason, message=condition.message)
-        self._shown = reason_now
-
-
-def _is_same(one: Served, other: Served) -> bool:
-    return one[0] is other[0] and one[1] == other[1]
+            await self._reporter.tell(pool, report(crew, blind))
 
 
 def _in_order(steps: Sequence[Step]) -> list[Step]:
