@@ -19,11 +19,10 @@ from fingerv7.api.streampool import StreamPool
 from fingerv7.contract import Timing
 from fingerv7.core.catalog import Snapshot
 from fingerv7.core.handover import Write
-from fingerv7.core.liveness import Verdict
 from fingerv7.core.managed.report import NOTHING, Report
 from fingerv7.core.model import Assignment, Worker
 from fingerv7.core.override import counted
-from fingerv7.core.pool_status import PoolView, SourceView, pool_status
+from fingerv7.core.pool_status import PoolView, pool_status
 from fingerv7.core.rounds import Decision, World
 from fingerv7.core.status import assigned_status, dated, liveness_status, replacing, significant, worker_status
 from fingerv7.runtime.catalog import PoolCatalog
@@ -31,6 +30,7 @@ from fingerv7.runtime.clocks import utc_timestamp
 from fingerv7.runtime.consent import News
 from fingerv7.runtime.fleet import PoolKey
 from fingerv7.runtime.office import AT_ONCE, Office
+from fingerv7.runtime.pool_view import last_rebalance, pool_view, source_view
 from fingerv7.runtime.publisher import Publisher
 from fingerv7.runtime.term import SupersededError
 
@@ -95,7 +95,7 @@ class Reporter:
         if not reasons:
             return
         self._metrics.moved((self._namespace, self._name), reasons)
-        before = self._rebalance or _last_rebalance(pool)
+        before = self._rebalance or last_rebalance(pool)
         now = self._clocks.timestamp()
         self._rebalance = {
             "time": now,
@@ -140,7 +140,8 @@ class Reporter:
         answers: Json = {}
         for each in users:
             answers |= each.status()
-        view = _pool_view(pool, world, decision, _source_view(catalog), answers["proposal"], self._rebalance)
+        rebalance = self._rebalance or last_rebalance(pool)
+        view = pool_view(pool, world, decision, source_view(catalog), answers["proposal"], rebalance)
         self._metrics.brake((self._namespace, self._name), **_brakes(view, decision))
         status = pool_status(view) | answers | fleet.fields
         if fleet.condition:
@@ -304,93 +305,9 @@ def _involved(worker: Worker) -> Json:
     return FINGERWORKERS.reference(worker.name, worker.uid)
 
 
-def _source_view(catalog: PoolCatalog) -> SourceView:
-    state, verdict, snapshot = catalog.state, catalog.verdict, catalog.snapshot
-    if state is None:
-        return SourceView(reachable=False, reason="NotTried", message="the source was not read yet")
-    return SourceView(
-        reachable=state.reachable,
-        reason=state.reason,
-        message=state.message,
-        shared=state.shared,
-        changed=bool(verdict and verdict.held),
-        changed_reason=verdict.reason if verdict else "Unchanged",
-        changed_message=verdict.message if verdict else "",
-        identity=verdict.state.identity if verdict else "",
-        quarantined=[(row.id, row.reason) for row in snapshot.quarantined] if snapshot else (),
-    )
-
-
-def _last_rebalance(pool: StreamPool) -> Json:
-    return pool.status.last_rebalance.dump() if pool.status.last_rebalance else {}
-
-
-def _pool_view(
-    pool: StreamPool, world: World, decision: Decision, source: SourceView, proposal: Json | None, rebalance: Json
-) -> PoolView:
-    rules, health = world.rules, decision.health
-    ready = [
-        name
-        for name, standing in decision.standings.items()
-        if standing.accepts or (health[name].verdict is Verdict.ALIVE and standing.keeps)
-    ]
-    granted = {
-        i: grant.stream.weight for worker in world.workers.values() for i, grant in worker.assignment.grants.items()
-    }
-    silent = [
-        (name, each.silent_s)
-        for name, each in health.items()
-        if each.verdict in {Verdict.LATE, Verdict.SILENT} and name not in decision.taken
-    ]
-    # The brake counts the late ones too: they are silent together with those whose time is up already.
-    held = [name for name, _ in silent] if decision.held_since is not None else []
-    left = [decision.facts[name].takeover_s - seconds for name, seconds in silent]
-    held_since = decision.held_since
-    return PoolView(
-        generation=pool.metadata.generation or 0,
-        leader_epoch=world.leader_epoch,
-        streams=len(decision.catalog) + len(decision.suspected),
-        assigned=len(granted),
-        unassigned=decision.unassigned,
-        workers=len(world.workers),
-        ready=len(ready),
-        silent=silent,
-        moving_in_s=max(0.0, min(left)) if left else None,
-        capacity=sum(world.workers[name].max_streams for name in ready),
-        weight=sum(granted.values()),
-        imbalance_percent=decision.plan.imbalance_after_percent,
-        balanced=decision.balanced,
-        cooling_down=decision.cooling_down,
-        source=source,
-        starting=_starting(world),
-        paused=rules.paused,
-        deleting=rules.deleting,
-        held=len(held),
-        held_streams=sum(len(world.workers[name].assignment.grants) for name in held),
-        release_in_s=0.0
-        if held_since is None
-        else max(0.0, held_since + rules.mass_failure.max_hold_s - decision.now),
-        suspected=decision.suspected,
-        last_rebalance=rebalance or _last_rebalance(pool),
-        mode=rules.mode,
-        proposal=proposal,
-    )
-
-
 def _brakes(view: PoolView, decision: Decision) -> dict[str, int]:
     return {
         "held_workers": view.held,
         "backing_off_workers": sum(1 for facts in decision.facts.values() if facts.backing_off_s > 0),
         "suspected_streams": len(view.suspected),
     }
-
-
-def _starting(world: World) -> str:
-    """What the barrier waits for; empty once it has passed."""
-    if world.unreadable:
-        return f"FingerWorker {min(world.unreadable)} cannot be understood; nothing is granted until it is mended"
-    if world.barrier_passed:
-        return ""
-    old = sorted(n for n, w in world.workers.items() if w.assignment.leader_epoch != world.leader_epoch)
-    missing = f"; FingerWorker {old[0]} has not taken this leader's epoch yet" if old else ""
-    return f"a new leader waits until no older one can still write{missing}"
