@@ -4,7 +4,6 @@ import asyncio
 import base64
 import json
 import ssl
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,8 @@ import trustme
 from fingerv7.adapters.kube import credentials
 from fingerv7.adapters.kube.credentials import RereadToken, StaticToken, load_credentials
 from fingerv7.adapters.kube.errors import CredentialsError
+
+from .virtual_time import virtually
 
 
 @pytest.fixture(scope="module")
@@ -45,61 +46,51 @@ def test_an_ipv6_address_is_bracketed(pod: Path, monkeypatch: pytest.MonkeyPatch
     assert load_credentials().server == "https://[fd00::1]:443"
 
 
-def test_the_token_is_read_again_after_a_minute_or_when_it_is_refused(
-    pod: Path, virtually: Callable[..., None]
-) -> None:
-    async def main() -> None:
-        token = load_credentials().token
-        assert await token.authorization() == "Bearer first"
-        (pod / "token").write_text("second")
-        assert await token.authorization() == "Bearer first"
-        await asyncio.sleep(61)
-        assert await token.authorization() == "Bearer second"
-        (pod / "token").write_text("third")
-        assert await token.authorization(rejected="Bearer first") == "Bearer second"  # another request's old one
-        assert await token.authorization(rejected="Bearer second") == "Bearer third"
-
-    virtually(main())
+@virtually
+async def test_the_token_is_read_again_after_a_minute_or_when_it_is_refused(pod: Path) -> None:
+    token = load_credentials().token
+    assert await token.authorization() == "Bearer first"
+    (pod / "token").write_text("second")
+    assert await token.authorization() == "Bearer first"
+    await asyncio.sleep(61)
+    assert await token.authorization() == "Bearer second"
+    (pod / "token").write_text("third")
+    assert await token.authorization(rejected="Bearer first") == "Bearer second"  # another request's old one
+    assert await token.authorization(rejected="Bearer second") == "Bearer third"
 
 
-def test_a_token_that_was_never_read_is_missed_by_name(pod: Path, virtually: Callable[..., None]) -> None:
-    async def main() -> None:
-        token = load_credentials().token
-        (pod / "token").unlink()
-        with pytest.raises(CredentialsError, match="token"):
-            await token.authorization()
-        (pod / "token").write_text("back")
-        assert await token.authorization() == "Bearer back"
-
-    virtually(main())
-
-
-def test_a_token_that_cannot_be_read_again_is_kept(pod: Path, virtually: Callable[..., None]) -> None:
-    async def main() -> None:
-        token = load_credentials().token
+@virtually
+async def test_a_token_that_was_never_read_is_missed_by_name(pod: Path) -> None:
+    token = load_credentials().token
+    (pod / "token").unlink()
+    with pytest.raises(CredentialsError, match="token"):
         await token.authorization()
-        (pod / "token").unlink()
-        await asyncio.sleep(61)
-        assert await token.authorization() == "Bearer first"
-
-    virtually(main())
+    (pod / "token").write_text("back")
+    assert await token.authorization() == "Bearer back"
 
 
-def test_many_refused_requests_cause_one_reading(virtually: Callable[..., None]) -> None:
-    async def main() -> None:
-        readings: list[bool] = []
+@virtually
+async def test_a_token_that_cannot_be_read_again_is_kept(pod: Path) -> None:
+    token = load_credentials().token
+    await token.authorization()
+    (pod / "token").unlink()
+    await asyncio.sleep(61)
+    assert await token.authorization() == "Bearer first"
 
-        def read(refused: bool) -> str:
-            readings.append(refused)
-            return f"Bearer {len(readings)}"
 
-        token = RereadToken(read)
-        old = await token.authorization()
-        answers = await asyncio.gather(*(token.authorization(rejected=old) for _ in range(20)))
-        assert set(answers) == {"Bearer 2"}
-        assert readings == [False, True]
+@virtually
+async def test_many_refused_requests_cause_one_reading() -> None:
+    readings: list[bool] = []
 
-    virtually(main())
+    def read(refused: bool) -> str:
+        readings.append(refused)
+        return f"Bearer {len(readings)}"
+
+    token = RereadToken(read)
+    old = await token.authorization()
+    answers = await asyncio.gather(*(token.authorization(rejected=old) for _ in range(20)))
+    assert set(answers) == {"Bearer 2"}
+    assert readings == [False, True]
 
 
 async def test_no_token_is_no_header() -> None:
