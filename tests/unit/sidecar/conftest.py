@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import math
 import ssl
 
@@ -38,6 +39,7 @@ from fingerv7_sidecar.identity import Found, Identity, Policy
 from fingerv7_sidecar.protocol import Sidecar
 
 from .api_server import ApiServer
+from .whole_sidecar import running_sidecar
 
 BOOT = "boot-1"
 
@@ -281,3 +283,9 @@ async def api(authority):
     await server.start(context)
     yield server
     await server.stop()
+
+
+@pytest.fixture
+def running(api, authority, tmp_path):
+    """Starts a sidecar in this process: `async with running(**policy) as it`."""
+    return functools.partial(running_sidecar, api, authority, tmp_path)

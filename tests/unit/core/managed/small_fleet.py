@@ -1,9 +1,10 @@
-"""Members and pods of a managed fleet, as short as a table of cases needs them."""
+"""Members, pods and rounds of a managed fleet, as short as a table of cases needs them."""
 
 from __future__ import annotations
 
 from fingerv7.contract import FINGERPRINTING, Acknowledgement
 from fingerv7.core.managed.model import Member, Pod, Traits, Wanted
+from fingerv7.core.managed.round import Crew, Memory, Plan, decide
 from fingerv7.core.model import Assignment, Grant, Lease, Stream, Token, Worker
 
 NOW = 1_790_000_000.0
@@ -63,3 +64,15 @@ def member(
         applied = Acknowledgement(worker.uid, holder, 1) if follows else None
         lease = Lease(name, f"lease-{name}", 1, "radio", holder, "now", 20_000, applied)
     return Member(worker, number, pod, lease, **changes)
+
+
+def look(members=(), want=..., memory=None, **changes) -> tuple[Crew, Plan]:
+    """What a round sees, and what it decides."""
+    crew = Crew(
+        "radio", wanted() if want is ... else want, list(members), **{"wall_s": NOW, "now": 1000.0, **changes}
+    )
+    return crew, decide(crew, memory or Memory())
+
+
+def three(**changes) -> list[Member]:
+    return [member(n, **changes) for n in (1, 2, 3)]

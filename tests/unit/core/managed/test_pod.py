@@ -1,4 +1,4 @@
-"""The pod of a managed worker: what is added to a template, what of it is kept, and what is refused."""
+"""The pod of a managed worker: what is added to a template, and what of it is kept."""
 
 from __future__ import annotations
 
@@ -13,47 +13,12 @@ import pytest
 
 from fingerv7.contract import Timing
 from fingerv7.core.managed.guard import FENCE_PROBE, GUARD
-from fingerv7.core.managed.pod import Recipe, Sidecar, TemplateError, build_pod
-from fingerv7.core.managed.template import substitute
+from fingerv7.core.managed.pod import Sidecar, TemplateError
 from fingerv7_sidecar.settings import read_settings
 
+from .small_pods import PLAIN, RECIPE, SIDECAR, changed, pod, sidecar_of, worker_of
+
 ROOT = pathlib.Path(__file__).parents[4]
-PLAIN = {"spec": {"containers": [{"name": "fingerv7", "image": "radio/fingerv7:7.4", "command": ["fingerv7"]}]}}
-SIDECAR = Sidecar("fingerv7/sidecar:1", {"limits": {"memory": "64Mi"}}, {"LOG_LEVEL": "debug"})
-
-
-RECIPE = Recipe(PLAIN, "fingerv7", guard=True, sidecar=SIDECAR, timing=Timing(), drain_timeout_s=600.0)
-WORKER = {"namespace": "radio-ns", "pool": "radio", "worker": "radio-007", "worker_uid": "uid-7", "ordinal": 7}
-
-
-def pod(template=None, *, drain_key="0123456789abcdef", **changed):
-    recipe = replace(RECIPE, template=PLAIN if template is None else template, **changed)
-    return build_pod(recipe, **WORKER, drain_key=drain_key)
-
-
-def changed(path="", value=None, **container):
-    """The plain template with other fields in the worker's container, and with `value` at `path` of the pod's spec."""
-    template = copy.deepcopy(PLAIN)
-    template["spec"]["containers"][0] |= container
-    if path:
-        template["spec"][path] = value
-    return template
-
-
-def with_mount(path):
-    return changed(volumeMounts=[{"name": "mine", "mountPath": path}])
-
-
-def with_token(source):
-    return changed("volumes", [{"name": "v", "projected": {"sources": [{"serviceAccountToken": source}]}}])
-
-
-def worker_of(built):
-    return next(each for each in built["spec"]["containers"] if each["name"] == "fingerv7")
-
-
-def sidecar_of(built):
-    return built["spec"]["initContainers"][0]
 
 
 # --- what is added ----------------------------------------------------------------------------------------
@@ -274,6 +239,7 @@ def test_a_worker_that_checks_the_fence_itself_is_left_as_it_is():
 
 # --- security of the worker -------------------------------------------------------------------------------
 
+
 RESTRICTED = {
     "runAsNonRoot": True,
     "seccompProfile": {"type": "RuntimeDefault"},
@@ -308,120 +274,7 @@ def test_other_containers_are_as_the_template_has_them():
     assert pod(changed("initContainers", [vpn]))["spec"]["initContainers"][1] == vpn
 
 
-# --- names that differ from worker to worker --------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("vpn-$(FINGERWORKER_NAME)", "vpn-radio-007"),
-        ("$(FINGERWORKER_ORDINAL)/$(FINGERWORKER_NAME)", "7/radio-007"),
-        ("$(OTHER)", "$(OTHER)"),
-        ("$$(FINGERWORKER_NAME)", "$$(FINGERWORKER_NAME)"),
-        ("$$$(FINGERWORKER_NAME)", "$$radio-007"),
-        ("$FINGERWORKER_NAME ${FINGERWORKER_NAME}", "$FINGERWORKER_NAME ${FINGERWORKER_NAME}"),
-    ],
-)
-def test_a_name_is_substituted_as_kubernetes_would(text, expected):
-    assert substitute(text, worker="radio-007", ordinal=7) == expected
-
-
-def test_names_are_substituted_wherever_a_worker_may_differ():
-    name = "x-$(FINGERWORKER_NAME)"
-    container = {
-        "env": [
-            {"name": "PLAIN", "value": name},
-            {"name": "SECRET", "valueFrom": {"secretKeyRef": {"name": name, "key": "k"}}},
-            {"name": "MAP", "valueFrom": {"configMapKeyRef": {"name": name, "key": "k"}}},
-            {"name": "FIELD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
-        ],
-        "envFrom": [{"secretRef": {"name": name}}, {"configMapRef": {"name": name}, "prefix": "P_"}],
-    }
-    template = changed(
-        "volumes",
-        [
-            {"name": "s", "secret": {"secretName": name}},
-            {"name": "c", "configMap": {"name": name}},
-            {"name": "d", "persistentVolumeClaim": {"claimName": name}},
-            {"name": "p", "projected": {"sources": [{"secret": {"name": name}}, {"configMap": {"name": name}}]}},
-            {"name": "i", "csi": {"driver": "d", "nodePublishSecretRef": {"name": name}}},
-            {"name": "f", "cephfs": {"monitors": [], "secretRef": {"name": name}}},
-            {"name": "a", "azureFile": {"secretName": name, "shareName": "s"}},
-        ],
-        args=[name],
-        **copy.deepcopy(container),
-    )
-    template["spec"]["initContainers"] = [{"name": "vpn", "image": "v", **copy.deepcopy(container)}]
-    template["spec"]["imagePullSecrets"] = [{"name": name}]
-    sidecar = Sidecar("i", {}, {"VERSION": name})
-    spec = pod(template, sidecar=sidecar)["spec"]
-    # The argument is left: Kubernetes substitutes there by itself, from the container's variables.
-    assert json.dumps(spec).count("$(FINGERWORKER_NAME)") == 1
-    assert json.dumps(spec).count("x-radio-007") == 2 * 5 + 5 + 3 + 1 + 1
-
-
-# --- what is refused --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("template", "words"),
-    [
-        ({}, ["no container named 'fingerv7'", "spec.workers.container"]),
-        ({"spec": {"containers": [{"name": "other"}]}}, ["no container named 'fingerv7', only 'other'"]),
-        ({"spec": {"containers": [{"name": "fingerv7"}] * 2}}, ["2 containers named 'fingerv7'"]),
-        ({"spec": "x"}, ["spec is not an object"]),
-        ({"spec": {"containers": {"name": "x"}}}, ["spec.containers is not a list of objects"]),
-        ({"metadata": {"labels": {"fingerv7.io/pool": "x"}}, **PLAIN}, ["metadata.labels", "fingerv7.io/pool"]),
-        ({"metadata": {"annotations": {"fingerv7.io/x": "x"}}, **PLAIN}, ["metadata.annotations", "fingerv7.io/x"]),
-        (changed("restartPolicy", "Never"), ["spec.restartPolicy is 'Never'", "must be Always"]),
-        (changed("hostNetwork", True), ["spec.hostNetwork", "8089 and 8090"]),
-        (changed("shareProcessNamespace", True), ["spec.shareProcessNamespace", "token"]),
-        (changed("hostPID", True), ["spec.hostPID", "token"]),
-        (changed(volumeMounts=[{"name": "fingerv7-token", "mountPath": "/t"}]), ["'fingerv7' mounts fingerv7-token"]),
-        (changed("serviceAccountName", "x"), ["spec.serviceAccountName", "leave it out"]),
-        (changed("volumes", [{"name": "fingerv7-config"}]), ["fingerv7-config is the operator's"]),
-        (changed("volumes", [{"name": "fingerv7-token"}]), ["fingerv7-token is the operator's"]),
-        (changed("initContainers", [{"name": "fingerv7-sidecar"}]), ["spec.initContainers: 'fingerv7-sidecar'"]),
-        (changed(ports=[{"containerPort": 8090}]), ["'fingerv7' has port 8090"]),
-        (changed("initContainers", [{"name": "a", "ports": [{"containerPort": 8089}]}]), ["'a' has port 8089"]),
-        (changed(livenessProbe={}), ["has a livenessProbe", "readinessProbe", "WORKER_HEALTH_URL"]),
-        (changed(startupProbe={"exec": {}}), ["has a startupProbe"]),
-        (changed(lifecycle={"preStop": {"sleep": {"seconds": 3}}}), ["has a preStop hook", "SIGTERM"]),
-        (changed(lifecycle={"postStart": {"exec": {"command": ["x"]}}}), ["has a postStart hook", "`command`"]),
-        (changed(lifecycle="x"), ["lifecycle is not an object"]),
-        (changed(command=None), ["has no command", "ENTRYPOINT", "`args`", "spec.workers.fenceCheck: Worker"]),
-        (changed(command=[]), ["has no command"]),
-        (changed(command="python -m x"), ["command is not a list of texts"]),
-        (changed(restartPolicy="Never"), ["restartPolicy of its own"]),
-        (changed(volumeMounts=[{"name": "mine", "mountPath": "/config/"}]), ["mounts 'mine' at /config"]),
-        (with_mount("//config"), ["at //config", "choose a path beside it"]),
-        (with_mount("/config/."), ["at /config/."]),
-        (with_mount("/x/../config"), ["at /x/../config"]),
-        (with_mount("config"), ["at config"]),
-        (with_mount("/config/sub"), ["at /config/sub"]),
-        (with_mount("/"), ["at /"]),
-        (with_token({"path": "t"}), ["'v' has a serviceAccountToken", "audience"]),
-        (with_token({"path": "t", "audience": ""}), ["'v' has a serviceAccountToken"]),
-        (with_token({"path": "t", "audience": "https://kubernetes.default.svc"}), ["'v' has a serviceAccountToken"]),
-        (with_token("x"), ["serviceAccountToken is not an object"]),
-        (changed(env=["A=1"]), ["env is not a list of objects"]),
-        (changed(env=[{"name": "A", "valueFrom": "x"}]), ["env: valueFrom is not an object"]),
-        (changed("volumes", [{"name": "v", "secret": "x"}]), ["'v': secret is not an object"]),
-    ],
-)
-def test_a_template_that_would_undo_the_handover_is_refused(template, words):
-    with pytest.raises(TemplateError) as refused:
-        pod(template)
-    assert [word for word in words if word not in str(refused.value)] == []
-
-
-@pytest.mark.parametrize("path", ["/configuration", "/etc/config", "/conf", "/config/../data"])
-def test_a_mount_beside_the_config_is_kept(path):
-    assert pod(with_mount(path))
-
-
-def test_a_token_for_somebody_else_is_kept():
-    assert pod(with_token({"path": "t", "audience": "vault"}))
+# --- the sidecar's settings -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["LD_PRELOAD", "PYTHONPATH", "KUBERNETES_SERVICE_HOST", "SSL_CERT_FILE"])

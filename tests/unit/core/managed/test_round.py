@@ -1,16 +1,11 @@
-"""One round of a fleet, and stories of many: whatever happens, it ends as wanted and takes nothing from streams."""
+"""What one round of a fleet does, and why."""
 
 from __future__ import annotations
 
-import itertools
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from fingerv7.api.pool_status import StreamPoolStatus
-from fingerv7.contract import Acknowledgement
 from fingerv7.core.managed.autoscale import Demand
 from fingerv7.core.managed.model import (
     ChangeWorker,
@@ -18,30 +13,20 @@ from fingerv7.core.managed.model import (
     MakePod,
     Mark,
     Member,
-    Pod,
     Problem,
     RemovePod,
     RemoveWorker,
     Scaling,
     Traits,
-    Waiting,
     ordinal_of,
 )
-from fingerv7.core.managed.report import NOTHING, as_stored, report
-from fingerv7.core.managed.round import Crew, Memory, decide
-from fingerv7.core.model import Assignment, Grant, Lease, Stream, Token, Worker
-from fingerv7.core.status import dated
+from fingerv7.core.managed.report import report
+from fingerv7.core.managed.round import Memory
+from fingerv7.core.model import Assignment
 
-from .small_fleet import NOW, OLD, PLAIN, a_pod, member, wanted
+from .small_fleet import NOW, OLD, PLAIN, a_pod, look, member, three, wanted
 
 ANY = frozenset()
-
-
-def look(members=(), want=..., memory=None, **changes):
-    crew = Crew(
-        "radio", wanted() if want is ... else want, list(members), **{"wall_s": NOW, "now": 1000.0, **changes}
-    )
-    return crew, decide(crew, memory or Memory())
 
 
 def steps(*args, **changes):
@@ -63,10 +48,6 @@ def steps(*args, **changes):
             case RemovePod(pod):
                 short.append(f"no pod {pod.name}")
     return short
-
-
-def three(**changes):
-    return [member(n, **changes) for n in (1, 2, 3)]
 
 
 # --- single rounds ----------------------------------------------------------------------------------------
@@ -188,7 +169,17 @@ def test_the_budget_lets_one_go_at_a_time():
     assert look([member(1), member(3)], taken={2})[1].min_available == 1, "what is somebody else's is no worker"
 
 
+def test_a_worker_that_was_refused_is_tried_again_after_a_back_off():
+    memory = Memory()
+    look([member(1), member(3)], memory=memory)
+    memory.attempts.made("radio-002", 1000.0)
+    refused = {"radio-002": Problem("QuotaExceeded", "exceeded quota", "radio-002")}
+    assert steps([member(1), member(3)], memory=memory, refused=refused, now=1009.0) == []
+    assert steps([member(1), member(3)], memory=memory, refused=refused, now=1010.0) == ["create radio-002"]
+
+
 # --- scaling by itself ------------------------------------------------------------------------------------
+
 
 AUTO = wanted(replicas=99, scaling=Scaling(least=1, most=10, target_percent=80, window_s=300.0))
 
@@ -300,299 +291,3 @@ def test_each_pod_is_deleted_for_a_reason():
         "radio-004": "WorkerGone",
         "radio-005": "Rollout",
     }
-
-
-# --- what is shown ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("members", "want", "changes", "reason", "words"),
-    [
-        (three(), wanted(), {}, "AsWanted", "3 of 3 workers in service"),
-        (
-            [*three()[:2], member(3, alive=False, drain=True)],
-            wanted(),
-            {},
-            "AsWanted",
-            "2 of 3 workers in service; radio-003 drained by its spec.drain",
-        ),
-        ([], wanted(), {}, "Starting", "workers are being made"),
-        ([*three()[:2], member(3, alive=False)], wanted(), {}, "Starting", "waiting for radio-003"),
-        (three(streams=1), wanted(replicas=2), {}, "ScalingDown", "1 worker drained"),
-        (
-            [member(1, pod=a_pod(1, revision=OLD)), member(2)],
-            wanted(replicas=2),
-            {},
-            "RollingOut",
-            "1 pod to be replaced",
-        ),
-        (
-            [member(1, pod=None)],
-            wanted(replicas=1),
-            {"refused": {"radio-001": Problem("QuotaExceeded", "exceeded quota: pods", "radio-001")}},
-            "QuotaExceeded",
-            "radio-001: exceeded quota: pods",
-        ),
-        (
-            [],
-            wanted(revision=""),
-            {"blocked": Problem("SidecarImageMissing", "name the sidecar's image")},
-            "SidecarImageMissing",
-            "name the sidecar's image",
-        ),
-    ],
-)
-def test_one_reason_and_a_sentence(members, want, changes, reason, words):
-    crew, plan = look(members, want, **changes)
-    if reason == "ScalingDown":
-        crew, plan = look([*members[:2], member(3, drain_for="ScaleDown", streams=1)], want)
-    condition = report(crew, plan).condition
-    assert condition.reason == reason
-    assert condition.status == (reason == "AsWanted")
-    assert words in condition.message
-
-
-def test_the_trouble_that_most_workers_have_comes_first_and_each_is_told():
-    def waits(number, reason, message):
-        return member(
-            number, pod=a_pod(number, ready=False, waiting=(Waiting("fingerv7", reason, message),)), alive=False
-        )
-
-    members = [
-        waits(1, "CreateContainerConfigError", 'secret "vpn-001" not found'),
-        *(waits(n, "ImagePullBackOff", "no such image") for n in (2, 3, 4, 5)),
-    ]
-    shown = report(*look(members, wanted(replicas=5)))
-    assert shown.condition.reason == "ImagePullFailed"
-    assert "radio-002, radio-003, radio-004 and 1 more: container fingerv7" in shown.condition.message
-    assert shown.condition.message.endswith("; also SecretMissing")
-    assert [str(reason) for reason, _ in shown.troubles] == ["ImagePullFailed", "SecretMissing"]
-
-
-def test_a_rollout_that_stopped_says_what_its_pod_waits_for():
-    waits = (Waiting("fingerv7", "ImagePullBackOff", 'Back-off pulling image "radio/fingerv7:7.5"'),)
-    late = member(1, pod=a_pod(1, ready=False, waiting=waits, age_s=700.0), alive=False, drain_for="Rollout")
-    crew, plan = look([late, member(2, pod=a_pod(2, revision=OLD))], wanted(replicas=2))
-    condition = report(crew, plan).condition
-    assert condition.reason == "RolloutStopped"
-    assert (
-        "the new pod of radio-001 crashes, or is not in service after 600 s (container fingerv7: ImagePullBackOff: "
-        'Back-off pulling image "radio/fingerv7:7.5"); 1 worker keep'
-    ) in condition.message
-
-
-def test_a_new_leader_shows_what_is_there_until_it_knows_better():
-    shown = report(*look([member(1), member(2, pod=None), member(3)]))
-    (condition,) = dated([shown.condition], [], generation=3, now="2026-01-02T03:04:05Z")
-    status = StreamPoolStatus.parse({"conditions": [condition], **shown.fields})
-    assert as_stored(status) == replace(shown, troubles=())
-    assert as_stored(StreamPoolStatus()) == NOTHING
-
-
-def test_a_worker_that_was_refused_is_tried_again_after_a_back_off():
-    memory = Memory()
-    look([member(1), member(3)], memory=memory)
-    memory.attempts.made("radio-002", 1000.0)
-    refused = {"radio-002": Problem("QuotaExceeded", "exceeded quota", "radio-002")}
-    assert steps([member(1), member(3)], memory=memory, refused=refused, now=1009.0) == []
-    assert steps([member(1), member(3)], memory=memory, refused=refused, now=1010.0) == ["create radio-002"]
-
-
-def test_what_hinders_a_step_is_told_whatever_the_pod():
-    forbidden = {"radio-001": Problem("OperatorForbidden", "cannot delete pods", "radio-001")}
-    for members, want in ((three(), wanted()), (three(drain_for="ScaleDown"), None)):
-        condition = report(*look(members, want, hindered=forbidden)).condition
-        assert (condition.status, condition.reason) == (False, "OperatorForbidden")
-        assert "radio-001: cannot delete pods" in condition.message
-
-
-def test_what_a_pod_lacks_without_saying_so():
-    silent = member(2, pod=a_pod(2, ready=False, phase="Pending"), alive=False)
-    lacks = {"pod-radio-002": Problem("SecretMissing", "its volume vpn needs Secret vpn-002", "radio-002")}
-    shown = report(*look([member(1), silent, member(3)], lacking=lacks))
-    assert shown.condition.reason == "SecretMissing"
-    assert "radio-002: its volume vpn needs Secret vpn-002" in shown.condition.message
-    well = report(*look([member(1), member(2), member(3)], lacking=lacks))
-    assert well.condition.reason == "AsWanted"
-
-
-def test_counts():
-    members = [member(1), member(2, pod=a_pod(2, revision=OLD)), member(3, pod=None)]
-    assert report(*look(members)).fields == {
-        "replicas": 3,
-        "readyReplicas": 2,
-        "updatedReplicas": 1,
-        "desiredReplicas": 3,
-        "selector": "fingerv7.io/pool=radio,fingerv7.io/managed=true",
-    }
-    nothing = report(*look([], None))
-    assert nothing.condition is None
-    assert set(nothing.fields.values()) == {None}
-
-
-# --- stories ----------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Life:
-    """The truth about one worker: FingerWorker and pod."""
-
-    worker: Worker
-    pod: Pod | None = None
-    streams: int = 0
-    vanished: bool = False
-
-
-@dataclass
-class World:
-    """An API server, a kubelet and the streams' loop, each as far as a fleet notices them."""
-
-    want: object
-    max_unavailable: int = 1
-    lives: dict[str, Life] = field(default_factory=dict)
-    memory: Memory = field(default_factory=Memory)
-    now: float = 0.0
-    uids: object = field(default_factory=itertools.count)
-    streams: int = 60
-
-    def members(self):
-        found = []
-        for name, life in sorted(self.lives.items()):
-            grants = {
-                f"{name}-{i}": Grant(Stream(f"{name}-{i}", "http://x"), Token(1, i)) for i in range(life.streams)
-            }
-            ready = bool(life.pod and life.pod.ready and not life.worker.drain_for and not life.worker.deleting)
-            worker = replace(
-                life.worker,
-                assignment=Assignment(epoch=1, grants=grants),
-                status={"conditions": [{"type": "Ready", "status": str(ready)}]},
-            )
-            lease = None
-            if life.pod:
-                holder = f"{life.pod.uid}/1"
-                lease = Lease(name, "l", 1, "radio", holder, "", applied=Acknowledgement(worker.uid, holder, 1))
-            found.append(Member(worker, ordinal_of("radio", name), life.pod, lease))
-        return found
-
-    def round(self):
-        members = self.members()
-        crew = Crew("radio", self.want, members, now=self.now, wall_s=NOW + self.now)
-        plan = decide(crew, self.memory)
-        self.judge(members, plan)
-        for step in plan.steps:
-            self.do(step)
-        return plan
-
-    def judge(self, members, plan):
-        """The laws."""
-        by_name = {m.name: m for m in members}
-        for step in plan.steps:
-            match step:
-                case RemovePod(pod):
-                    assert pod.ended or not by_name[pod.name].holds, "a pod with streams was removed"
-                case RemoveWorker(worker):
-                    assert not by_name[worker.name].holds
-                    assert by_name[worker.name].pod is None
-        emptied = [s for s in plan.steps if isinstance(s, Mark) and s.reason == "Rollout"]
-        healthy = [s for s in emptied if by_name[s.worker.name].in_service]
-        if healthy:
-            staying = [
-                m for m in members
-                if not m.leaving and not any(isinstance(s, Mark) and s.reason == "ScaleDown" and s.worker.name == m.name for s in plan.steps)
-            ]  # fmt: skip
-            away = sum(1 for m in staying if not m.in_service and not self.is_old_trouble(m))
-            assert away + len(healthy) <= self.want.max_unavailable, "more out of service than may be"
-        created = [s.name for s in plan.steps if isinstance(s, CreateWorker)]
-        assert not set(created) & by_name.keys()
-
-    def is_old_trouble(self, m):
-        pod = m.pod
-        return bool(pod) and not pod.ready and NOW + self.now - pod.created_s >= self.want.progress_s
-
-    def do(self, step):
-        match step:
-            case CreateWorker(name, traits):
-                worker = Worker(
-                    name, f"w{next(self.uids)}", 1, "radio", traits.max_streams, traits.capabilities, managed=True
-                )
-                self.lives[name] = Life(worker)
-            case ChangeWorker(worker, traits):
-                life = self.lives[worker.name]
-                life.worker = replace(life.worker, max_streams=traits.max_streams)
-            case Mark(worker, reason):
-                life = self.lives[worker.name]
-                life.worker = replace(life.worker, drain_for=reason)
-            case RemoveWorker(worker):
-                del self.lives[worker.name]
-            case MakePod(worker, _):
-                self.memory.attempts.made(worker.name, self.now)
-                life = self.lives[worker.name]
-                life.pod = a_pod(
-                    name=worker.name, uid=f"p{next(self.uids)}", owner=life.worker.uid, revision=self.want.revision,
-                    ready=False, phase="Pending", age_s=-self.now,
-                )  # fmt: skip
-            case RemovePod(pod):
-                self.lives[pod.name].pod = None
-
-    def kubelet(self):
-        """Pods start, and marked or deleted workers hand their streams over."""
-        for name in sorted(self.lives):
-            life = self.lives[name]
-            if life.pod and not life.pod.ready and not life.pod.ended and life.pod.revision != "broken":
-                life.pod = replace(life.pod, ready=True, phase="Running", changed_s=NOW + self.now)
-            if life.worker.drain_for or life.worker.deleting or life.pod is None or life.pod.ended:
-                life.streams = 0
-            elif life.pod.ready:
-                life.streams = max(1, self.streams // max(1, len(self.lives)))
-            if life.worker.deleting and not life.streams:
-                del self.lives[name]
-
-    def settle(self, rounds=60):
-        for _ in range(rounds):
-            self.kubelet()
-            plan = self.round()
-            self.now += 30.0
-        return plan
-
-
-EVENTS = st.one_of(
-    st.tuples(st.just("scale"), st.integers(0, 6)),
-    st.tuples(st.just("template"), st.sampled_from(["r1", "r2", "r3", "broken"])),
-    st.tuples(st.just("unavailable"), st.integers(1, 3)),
-    st.tuples(st.sampled_from(["kill pod", "pod fails", "delete worker"]), st.integers(0, 5)),
-    st.tuples(st.sampled_from(["round", "round", "kubelet", "time"]), st.just(0)),
-)
-
-
-@settings(max_examples=60, deadline=None, derandomize=True)
-@given(st.lists(EVENTS, max_size=40))
-def test_whatever_happens_it_ends_as_wanted_and_takes_no_streams(events):
-    world = World(wanted(replicas=3, revision="r1"))
-    for event, value in events:
-        names = sorted(world.lives)
-        name = names[value % len(names)] if names and isinstance(value, int) else ""
-        match event:
-            case "scale":
-                world.want = replace(world.want, replicas=value)
-            case "template":
-                world.want = replace(world.want, revision=value)
-            case "unavailable":
-                world.want = replace(world.want, max_unavailable=value)
-            case "kill pod" if name:
-                world.lives[name].pod = None
-            case "pod fails" if name and world.lives[name].pod:
-                world.lives[name].pod = replace(world.lives[name].pod, phase="Failed", ready=False)
-            case "delete worker" if name:
-                world.lives[name].worker = replace(world.lives[name].worker, deleting=True)
-            case "round":
-                world.round()
-            case "kubelet":
-                world.kubelet()
-            case "time":
-                world.now += 30.0
-    world.want = replace(world.want, revision="r9")
-    plan = world.settle()
-    assert len(world.lives) == world.want.replicas
-    assert all(life.pod and life.pod.revision == "r9" and life.pod.ready for life in world.lives.values())
-    assert not any(life.worker.drain_for for life in world.lives.values())
-    assert plan.steps == []
