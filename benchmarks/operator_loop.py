@@ -147,7 +147,7 @@ async def measure() -> None:
         return result
 
     held = timed("held_catalog", lambda: held_catalog(fleet.workers_of(KEY).values()))
-    snapshot = Snapshot(held, (), 0, 0, "identity")
+    snapshot = Snapshot(held, (), 0, "identity")
     timed("a reading arrives (judged by the brake)", lambda: loop.took_snapshot(snapshot, True))
     world = timed("gather", loop._gather)
     timed("barrier", lambda: loop._barrier(world))

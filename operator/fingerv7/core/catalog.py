@@ -17,9 +17,9 @@ import numpy as np
 
 from fingerv7.core.columns import Catalog, Columns
 from fingerv7.core.model import Stream
-from fingerv7.core.portion import INACTIVE, DoubtfulError, Judge, Values, examine, turn
+from fingerv7.core.portion import DoubtfulError, Judge, Values, activity, in_columns, turn
 from fingerv7.core.row import FETCH_LIMIT, STREAM_LIMIT, BadRowError, is_active, printable_id, read_stream
-from fingerv7.core.size import Bools, Ints, stream_size
+from fingerv7.core.size import Ints, stream_size
 
 __all__ = [
     "FETCH_LIMIT",
@@ -54,10 +54,15 @@ class Snapshot:
     streams: Mapping[str, Stream]
     quarantined: tuple[Quarantined, ...]
     inactive: int
-    duplicate_urls: int
-    """Streams whose URL another stream has as well; they are served."""
     identity: str
     """Which database and table this is; differs when the Secret was pointed elsewhere."""
+
+    @property
+    def duplicate_urls(self) -> int:
+        """Streams whose URL another stream has as well, but for one; they are served."""
+        streams = self.streams
+        urls = streams.columns.urls if isinstance(streams, Catalog) else [each.url for each in streams.values()]
+        return len(urls) - len(set(urls))
 
 
 def read_rows(rows: Iterable[Mapping[str, Any]], *, identity: str) -> Snapshot:
@@ -76,17 +81,17 @@ class CatalogReader:
 
     def __init__(self) -> None:
         self._judge = Judge()
-        self._last = Catalog()
+        self._last = self._judge.catalog()
         """Of the last complete reading."""
         self.begin()
 
     def begin(self) -> None:
         """Begin again; needed only after a reading that was not completed."""
-        self._judge.begin()
+        self._judge.forget(but=self._last)
         self._same = 0
         """So many streams are the first ones of `_last`. As long as nothing differs, nothing is built."""
         self._new: Catalog | None = None
-        """What is built from the first difference on."""
+        """What is built from the first difference on; ids may be in it more than once."""
         self._differing: set[str] = set()
         """Ids in it whose rows are not in `_last`."""
         self._quarantined: list[Quarantined] = []
@@ -114,13 +119,11 @@ class CatalogReader:
 
     def snapshot(self, identity: str) -> Snapshot:
         """Complete the reading, and be ready for the next."""
-        self._judge.finish()
         self._last = self._streams()
         snapshot = Snapshot(
             streams=self._last,
             quarantined=tuple(sorted(self._quarantined, key=lambda q: (q.id, q.reason, q.message))),
             inactive=self._inactive,
-            duplicate_urls=self._last.duplicate_urls,
             identity=identity,
         )
         self.begin()
@@ -128,25 +131,35 @@ class CatalogReader:
 
     def _streams(self) -> Catalog:
         if self._new is None:
-            return self._last if self._same == len(self._last) else self._last.first(self._same)
-        in_another_order = not self._differing and len(self._new) == len(self._last)
-        return self._last if in_another_order else self._new
+            if self._same == len(self._last):
+                return self._last
+            self._new = self._last.first(self._same)
+        new = self._new.numbered()
+        if len(new) < len(new.columns.ids):
+            new = self._settle(new)
+        in_another_order = not self._differing and len(new) == len(self._last)
+        return self._last if in_another_order else new
 
     # --- rows ---------------------------------------------------------------------------------------------
 
     def _add(self, names: Sequence[str], rows: Values) -> None:
         """All at once, and one by one what is not certain. Raises DoubtfulError, with nothing done."""
-        columns = self._judge.columns(names, rows)
-        if INACTIVE in columns.demands:
-            active = np.array([demand is not INACTIVE for demand in columns.demands], np.bool_)
-            columns, rows = columns.only(active), list(compress(rows, active))
-            self._inactive += len(active) - len(rows)
-        if self._is_same(columns):
+        column = in_columns(names, rows)
+        active = activity(column, len(rows))
+        doubtful: Values = ()
+        if active is not None:
+            doubtful = [row for row, is_active in zip(rows, active, strict=True) if is_active is None]
+            rows = list(compress(rows, active))
+            column = {name: list(compress(values, active)) for name, values in column.items()}
+        columns = self._judge.columns(column, len(rows))
+        if active is not None:
+            self._inactive += active.count(False)
+            for row in doubtful:
+                self._add_one(dict(zip(names, row, strict=True)))
+        if not rows or self._is_same(columns):
             return
-        sizes, good = examine(columns)
-        certain = columns.only(good)
-        if not self._is_same(certain):
-            good[good] = self._extend(certain, sizes[good])
+        sizes, good = self._judge.examine(columns)
+        self._serve(columns.only(good), sizes[good])
         for row in compress(rows, ~good):
             self._add_one(dict(zip(names, row, strict=True)))
 
@@ -154,7 +167,7 @@ class CatalogReader:
         try:
             if is_active(row):
                 stream = read_stream(row)
-                self._serve(stream, self._judge.one(row, stream))
+                self._serve(self._judge.one(row, stream), np.array([stream.size]))
             else:
                 self._inactive += 1
         except BadRowError as bad:
@@ -162,30 +175,37 @@ class CatalogReader:
 
     # --- good rows ----------------------------------------------------------------------------------------
 
-    def _extend(self, rows: Columns, sizes: Ints) -> Bools:
-        """Serve those whose ids are not served yet; says which those are."""
-        catalog = self._build()
-        new = catalog.claim(rows.ids)
-        rows = rows.only(new)
+    def _serve(self, rows: Columns, sizes: Ints) -> None:
+        if self._is_same(rows):
+            return
+        if self._new is None:
+            self._new = self._last.first(self._same)
         made: list[Stream | None] = [None] * len(rows.ids)
         if self._last:
             known = self._last.has(rows)
             made = self._last.made(rows.ids, known)
             self._differing.update(compress(rows.ids, map(not_, known)))
-        catalog.extend(rows, sizes[new], made)
-        return new
+        self._new.extend(rows, sizes, made)
 
-    def _serve(self, stream: Stream, row: Columns) -> None:
-        if self._place(stream.id) is not None:
-            other = (self._new or self._last)[stream.id]
-            self._quarantined.append(Quarantined(printable_id(stream.id), "DuplicateId", _DUPLICATE))
-            if min(other, stream, key=_rank) is other:
-                return
-        elif self._is_same(row):
-            return
-        known = bool(self._last) and all(self._last.has(row))
-        self._build().put(row, self._last[stream.id] if known else stream)
-        (self._differing.discard if known else self._differing.add)(stream.id)
+    def _settle(self, catalog: Catalog) -> Catalog:
+        """Of rows with one id only one is served, where the first of them is."""
+        several: dict[str, list[int]] = {}
+        for place, stream_id in enumerate(catalog.columns.ids):
+            if catalog.places[stream_id] != place:  # the last one's
+                several.setdefault(stream_id, []).append(place)
+        served = list(range(len(catalog.columns.ids)))
+        for stream_id, places in several.items():
+            places.append(catalog.places[stream_id])
+            served[places[0]] = min(places, key=lambda place: _rank(catalog, place))
+            for place in places[1:]:
+                served[place] = -1
+            duplicate = Quarantined(printable_id(stream_id), "DuplicateId", _DUPLICATE)
+            self._quarantined += [duplicate] * (len(places) - 1)
+        if self._last:
+            chosen = catalog.only([served[first] for first, *_ in several.values()])
+            for stream_id, known in zip(several, self._last.has(chosen.columns), strict=True):
+                (self._differing.discard if known else self._differing.add)(stream_id)
+        return catalog.only([place for place in served if place >= 0])
 
     def _is_same(self, rows: Columns) -> bool:
         """Whether the reading goes on as the last one did."""
@@ -195,26 +215,16 @@ class CatalogReader:
         self._same = stop
         return True
 
-    def _build(self) -> Catalog:
-        if self._new is None:
-            self._new = self._last.first(self._same)
-        return self._new
 
-    def _place(self, stream_id: str) -> int | None:
-        """Where the stream is served so far."""
-        if self._new is not None:
-            return self._new.places.get(stream_id)
-        place = self._last.places.get(stream_id)
-        return place if place is not None and place < self._same else None
-
-
-def _rank(stream: Stream) -> tuple[object, ...]:
+def _rank(catalog: Catalog, place: int) -> tuple[object, ...]:
     """Which of several rows with one id is served: the same one whatever order the database returns."""
+    rows = catalog.columns
+    demand, details = catalog.demands[rows.demands[place]], catalog.details[rows.details[place]]
     return (
-        stream.url,
-        stream.name,
-        stream.location,
-        stream.weight,
-        sorted(stream.capabilities),
-        sorted(stream.metadata.items()),
+        rows.urls[place],
+        rows.names[place],
+        demand.location,
+        demand.weight,
+        sorted(demand.capabilities),
+        sorted(details.metadata.items()),
     )

@@ -9,8 +9,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Iterator, KeysView, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from itertools import compress, count, repeat
+from itertools import compress, repeat
 from typing import Any
 
 import numpy as np
@@ -40,41 +39,53 @@ class Details:
 
 @dataclass(slots=True)
 class Columns:
-    """Rows, turned over: what stands at one place in each of the lists belongs together."""
+    """Rows, turned over: what stands at one place in each of the columns belongs together."""
 
     ids: list[str] = field(default_factory=list)
     urls: list[bytes] = field(default_factory=list)
     names: list[bytes] = field(default_factory=list)
-    demands: list[Demand] = field(default_factory=list)
-    details: list[Details] = field(default_factory=list)
+    demands: array[int] = field(default_factory=lambda: array("i"))
+    """Numbers of what their judge knows."""
+    details: array[int] = field(default_factory=lambda: array("i"))
+    """As `demands`."""
 
     def part(self, start: int, stop: int) -> Columns:
-        return Columns(*(column[start:stop] for column in self._lists()))
+        return Columns(*(column[start:stop] for column in self.all()))
 
     def only(self, chosen: Bools) -> Columns:
-        return self if chosen.all() else Columns(*(list(compress(column, chosen)) for column in self._lists()))
+        if chosen.all():
+            return self
+        return Columns(
+            list(compress(self.ids, chosen)),
+            list(compress(self.urls, chosen)),
+            list(compress(self.names, chosen)),
+            integers(np.array(self.demands)[chosen]),
+            integers(np.array(self.details)[chosen]),
+        )
 
     def extend(self, more: Columns) -> None:
-        for column, values in zip(self._lists(), more._lists(), strict=True):
+        for column, values in zip(self.all(), more.all(), strict=True):
             column.extend(values)
 
-    def put(self, place: int, row: Columns) -> None:
-        """One row, in place of another or after the last."""
-        for column, values in zip(self._lists(), row._lists(), strict=True):
-            column[place : place + 1] = values
-
-    def at(self, places: Sequence[int]) -> Iterator[tuple[str, bytes, bytes, Demand, Details]]:
+    def at(self, places: Sequence[int]) -> Iterator[tuple[str, bytes, bytes, int, int]]:
         """Rows, as they once came."""
-        return zip(*(map(column.__getitem__, places) for column in self._lists()), strict=True)
+        return zip(*(map(column.__getitem__, places) for column in self.all()), strict=True)
 
-    def _lists(self) -> tuple[list[Any], ...]:
+    def all(self) -> tuple[Any, ...]:
         return self.ids, self.urls, self.names, self.demands, self.details
+
+
+def integers(values: Ints) -> array[int]:
+    """Small ones in an array that can grow."""
+    return array("i", values.astype(np.intc, copy=False).tobytes())
 
 
 class Catalog(Mapping[str, Stream]):
     """Streams by id, in the order in which their rows came. Only its reader changes it, while it reads."""
 
-    def __init__(self) -> None:
+    def __init__(self, demands: Sequence[Demand] = (), details: Sequence[Details] = ()) -> None:
+        """What the numbers in the columns stand for; there may be more of it than there are streams that say so."""
+        self.demands, self.details = demands, details
         self.columns = Columns()
         self.sizes = array("i")
         """Bytes that each stream takes in an assignment."""
@@ -104,7 +115,7 @@ class Catalog(Mapping[str, Stream]):
 
     def _make(self, place: int) -> Stream:
         columns = self.columns
-        demand = columns.demands[place]
+        demand = self.demands[columns.demands[place]]
         stream = self._made[place] = Stream(
             columns.ids[place],
             columns.urls[place].decode(),
@@ -112,21 +123,10 @@ class Catalog(Mapping[str, Stream]):
             demand.weight,
             demand.location,
             demand.capabilities,
-            columns.details[place].metadata,
+            self.details[columns.details[place]].metadata,
             self.sizes[place],
         )
         return stream
-
-    @cached_property
-    def duplicate_urls(self) -> int:
-        """Streams whose URL another stream has as well, but for one."""
-        urls = self.columns.urls
-        hashes = np.fromiter(map(hash, urls), np.int64, len(urls))
-        ordered = np.sort(hashes)
-        # Sorting numbers is faster than making a set of texts, and hardly any text is left to be compared.
-        repeated = np.isin(hashes, ordered[1:][ordered[1:] == ordered[:-1]])
-        alike = list(compress(urls, repeated))
-        return len(alike) - len(set(alike))
 
     # --- for the reader ---------------------------------------------------------------------------------------
 
@@ -139,35 +139,28 @@ class Catalog(Mapping[str, Stream]):
         """The streams that were made already, of the ids that are known."""
         return [self._made[self.places[i]] if here else None for i, here in zip(ids, known, strict=True)]
 
-    def claim(self, ids: Sequence[str]) -> Bools:
-        """Reserve the next places for the ids that are neither here nor further before; say which those are."""
-        start = len(self.columns.ids)
-        wanted = list(range(start, start + len(ids)))
-        given = list(map(self.places.setdefault, ids, wanted))
-        if given == wanted:
-            return np.ones(len(ids), np.bool_)
-        new: Bools = np.array(given) == np.array(wanted)
-        self.places.update(zip(compress(ids, new), count(start)))
-        return new
-
     def first(self, number: int) -> Catalog:
-        """A new catalog of the first streams."""
-        part = Catalog()
-        part.columns = self.columns.part(0, number)
-        part.sizes = self.sizes[:number]
-        part.places = dict(zip(part.columns.ids, count()))
-        part._made = self._made[:number]
+        """The first streams, for a new catalog."""
+        part = Catalog(self.demands, self.details)
+        part.extend(self.columns.part(0, number), np.array(self.sizes[:number]), self._made[:number])
         return part
 
-    def extend(self, rows: Columns, sizes: Ints, made: Iterable[Stream | None]) -> None:
-        """With ids that have claimed their places."""
-        self.columns.extend(rows)
-        self.sizes.frombytes(sizes.astype(np.intc).tobytes())
-        self._made.extend(made)
+    def only(self, places: Sequence[int]) -> Catalog:
+        """A new catalog of the streams at these places, no two of which have one id."""
+        part = Catalog(self.demands, self.details)
+        for column, values in zip(part.columns.all(), self.columns.all(), strict=True):
+            column.extend(map(values.__getitem__, places))
+        part.sizes.extend(map(self.sizes.__getitem__, places))
+        part._made.extend(map(self._made.__getitem__, places))
+        return part.numbered()
 
-    def put(self, row: Columns, stream: Stream) -> None:
-        """One row, in place of the one with its id if there is one."""
-        place = self.places.setdefault(stream.id, len(self))
-        self.columns.put(place, row)
-        self.sizes[place : place + 1] = array("i", [stream.size])
-        self._made[place : place + 1] = [stream]
+    def numbered(self) -> Catalog:
+        """This very catalog, complete: what of it is found by id. Of streams with one id the last is."""
+        self.places = dict(zip(self.columns.ids, range(len(self.columns.ids)), strict=True))
+        return self
+
+    def extend(self, rows: Columns, sizes: Ints, made: Iterable[Stream | None]) -> None:
+        """Further streams, which are not found by their ids yet."""
+        self.columns.extend(rows)
+        self.sizes.extend(integers(sizes))
+        self._made.extend(made)

@@ -7,16 +7,18 @@ good for certain, by rules that are nowhere wider than those of `row`; what it c
 
 from __future__ import annotations
 
+import json
 import re
+from array import array
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from itertools import chain, repeat
-from operator import attrgetter, itemgetter
+from operator import itemgetter
 from types import NoneType
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import numpy as np
 
-from fingerv7.core.columns import Columns, Demand, Details
+from fingerv7.core.columns import Catalog, Columns, Demand, Details, integers
 from fingerv7.core.model import Stream
 from fingerv7.core.row import (
     ABSENT,
@@ -34,53 +36,72 @@ from fingerv7.core.size import ENTRY_SIZE, Bools, Ints, demand_size, metadata_si
 Values = Sequence[Iterable[Any]]
 """Rows, each as its values, which stand in the same order in all of them."""
 
-T = TypeVar("T")
+T = TypeVar("T", Demand, Details)
 
-_URLS: Final = re.compile(
-    rb"(?:https?://[A-Za-z0-9._-]++(?::[0-5]?[0-9]{1,4})?+(?:[/?#][^\n]*+)?+(?:\n(?=h)|\Z))++",
-)
+_URL: Final = rb"https?+://[A-Za-z0-9._-]++(?:/.*+|(?::[0-5]?[0-9]{1,4})?+(?:[/?#].*+)?+)"
+_URLS: Final = re.compile(_URL + rb"(?:\n" + _URL + rb")*+")
 """Plain URLs, one a line. That none of them has more than one line is found out elsewhere."""
 _INTEGERS: Final = range(-(1 << 63), 1 << 63)
 _CONTROL: Final = re.compile(rb"[\x00-\x1f]")
-_DEMAND: Final = (("active", None), ("status", ABSENT), ("weight", None), ("location", None), ("capabilities", None))
-"""Columns that make a demand, and what they say when they are absent."""
+_DEMAND: Final = ("weight", "location", "capabilities")
+"""Columns that make a demand."""
 _COMPARABLE: Final = {"active": {NoneType, bool, int, str, bytes}, "weight": {NoneType, int, str, bytes}}
 """Types whose equal values say the same: a float would pass for the number, and as a weight True for 1."""
-INACTIVE: Final = Demand(0, "", frozenset(), 0)
-"""Of rows that are not active."""
+_TEXTS: Final = ("id", "url", "name")
+"""Columns whose values are of one type, or None."""
 _BAD_DEMAND: Final = Demand(0, "", frozenset(), STREAM_LIMIT + 1)
 _BAD_DETAILS: Final = Details({}, STREAM_LIMIT + 1)
 """Larger than any stream may be, so that no row with one of them is certain."""
+_SPARE: Final = 1000
+"""Values that may be known besides those that streams say."""
 
 
 class DoubtfulError(Exception):
     """Nothing is certain about these rows."""
 
 
-class Known(dict[Hashable, T]):
-    """Values that repeat from row to row and from reading to reading, each judged once.
-
-    What the last complete reading met is believed, and forgotten when the next one does not meet it.
-    """
+class Known(dict[Hashable, int], Generic[T]):
+    """Values that repeat from row to row and from reading to reading, each judged once, and a number from then on."""
 
     def __init__(self, judge: Callable[[Any], T]) -> None:
         super().__init__()
-        self._judge = judge
-        self._before: dict[Hashable, T] = {}
+        self._judge: Callable[[Any], T] = judge
+        self._free: list[int] = []
+        """Numbers of what was forgotten."""
+        self.judged: list[T] = []
+        """What the numbers stand for."""
+        self.sizes = array("i")
+        """Of what is judged."""
 
-    def __missing__(self, value: Hashable) -> T:
+    def __missing__(self, value: Hashable) -> int:
         """Raises what the judge raises."""
-        known = self._before.get(value)
-        if known is None:
-            known = self._judge(value)
-        self[value] = known
-        return known
+        judged = self._judge(value)
+        if self._free:
+            number = self._free.pop()
+            self.judged[number], self.sizes[number] = judged, judged.size
+        else:
+            number = len(self.judged)
+            self.judged.append(judged)
+            self.sizes.append(judged.size)
+        self[value] = number
+        return number
 
-    def begin(self) -> None:
-        self.clear()
+    def numbers(self, values: Iterable[Any], count: int) -> array[int]:
+        """Of so many values. Raises TypeError for what cannot be a key, and what the judge raises."""
+        return integers(np.fromiter(map(self.__getitem__, values), np.intc, count))
 
-    def finish(self) -> None:
-        self._before = dict(self)
+    def sizes_of(self, numbers: array[int]) -> Ints:
+        return np.array(self.sizes)[numbers]
+
+    def forget(self, but: array[int]) -> None:
+        """Keep only what has one of these numbers. Other numbers will stand for something else, but in a new list:
+        who has the old one still finds in it what they stood for.
+        """
+        used = set(but)
+        for value in [value for value, number in self.items() if number not in used]:
+            del self[value]
+        self.judged = self.judged.copy()
+        self._free = [number for number in range(len(self.judged)) if number not in used]
 
 
 class Judge:
@@ -90,47 +111,51 @@ class Judge:
         self._demands = Known(_read_demand)
         self._details = Known(_read_details)
 
-    def begin(self) -> None:
-        """A reading begins, whatever became of the last one."""
-        self._demands.begin()
-        self._details.begin()
+    def catalog(self) -> Catalog:
+        """An empty one, for columns that are judged here."""
+        return Catalog(self._demands.judged, self._details.judged)
 
-    def finish(self) -> None:
-        """The reading is complete."""
-        self._demands.finish()
-        self._details.finish()
+    def forget(self, but: Catalog) -> None:
+        """When there is much that these streams do not say."""
+        if max(len(self._demands), len(self._details)) > len(but) + _SPARE:
+            self._demands.forget(but.columns.demands)
+            self._details.forget(but.columns.details)
+            but.demands, but.details = self._demands.judged, self._details.judged
 
-    def columns(self, names: Sequence[str], rows: Values) -> Columns:
-        """Rows as columns, of which nothing is certain yet but which are `INACTIVE`. Raises DoubtfulError."""
-        values = list(chain.from_iterable(rows))
-        column = {name: values[number :: len(names)] for number, name in enumerate(names)}
-        nothing = [None] * len(rows)
-        demands = zip(*(column.get(name) or repeat(absent, len(rows)) for name, absent in _DEMAND), strict=True)
+    def columns(self, column: Mapping[str, list[Any]], count: int) -> Columns:
+        """So many active rows, of which nothing is certain yet. Raises DoubtfulError."""
+        nothing = [None] * count
+        demands = zip(*(column.get(name, nothing) for name in _DEMAND), strict=True)
         try:
             return Columns(
                 _ids(column.get("id", nothing)),
                 _texts(column.get("url", nothing)),
                 _texts(column.get("name", nothing)),
-                list(map(self._demands.__getitem__, demands)),
-                list(map(self._details.__getitem__, column.get("metadata", nothing))),
+                self._demands.numbers(demands, count),
+                self._details.numbers(column.get("metadata", nothing), count),
             )
         except (TypeError, ValueError) as error:
             raise DoubtfulError from error
 
     def one(self, row: Mapping[str, Any], stream: Stream) -> Columns:
         """A single good row, equal to what it would be among others."""
-        demand, metadata = tuple(row.get(name, absent) for name, absent in _DEMAND), row.get("metadata")
+        demand, metadata = tuple(map(row.get, _DEMAND)), row.get("metadata")
+        if not _is_key(demand):
+            demand = stream.weight, stream.location, stream.capabilities
+        if not _is_key(metadata):
+            metadata = json.dumps(dict(stream.metadata), ensure_ascii=False)
         return Columns(
             [stream.id],
             [stream.url.encode()],
             [stream.name.encode()],
-            [
-                self._demands[
-                    demand if _is_key(demand) else (True, ABSENT, stream.weight, stream.location, stream.capabilities)
-                ]
-            ],
-            [self._details[metadata] if _is_key(metadata) else _read_details(metadata)],
+            self._demands.numbers([demand], 1),
+            self._details.numbers([metadata], 1),
         )
+
+    def examine(self, columns: Columns) -> tuple[Ints, Bools]:
+        """Bytes that each stream takes in an assignment, and which of the rows are good for certain."""
+        others = self._demands.sizes_of(columns.demands) + self._details.sizes_of(columns.details)
+        return _examine(columns, ENTRY_SIZE + others)
 
 
 def turn(rows: Sequence[Mapping[str, Any]]) -> tuple[Sequence[str], Values]:
@@ -142,24 +167,44 @@ def turn(rows: Sequence[Mapping[str, Any]]) -> tuple[Sequence[str], Values]:
         values = list(map(itemgetter(*names), rows))
     except KeyError as error:
         raise DoubtfulError from error
-    for name, types in _COMPARABLE.items():
-        if name in names and not set(map(type, map(itemgetter(names.index(name)), values))) <= types:
-            raise DoubtfulError
+    for place, name in enumerate(names):
+        if name in _COMPARABLE or name in _TEXTS:
+            types = set(map(type, map(itemgetter(place), values)))
+            if len(types - {NoneType}) > 1 if name in _TEXTS else not types <= _COMPARABLE[name]:
+                raise DoubtfulError
     return names, values
 
 
-def examine(columns: Columns) -> tuple[Ints, Bools]:
-    """Bytes that each stream takes in an assignment, and which of the rows are good for certain."""
+def in_columns(names: Sequence[str], rows: Values) -> dict[str, list[Any]]:
+    values = list(chain.from_iterable(rows))
+    return {name: values[number :: len(names)] for number, name in enumerate(names)}
+
+
+def activity(column: Mapping[str, list[Any]], count: int) -> list[bool | None] | None:
+    """Whether each of so many rows is active, and None for one that says neither; no list where all of them are.
+    Raises DoubtfulError.
+    """
+    active = column.get("active") or [None] * count
+    if "status" not in column and active[0] is True and active.count(True) == count:
+        return None
+    said = list(zip(active, column.get("status") or repeat(ABSENT, count), strict=True))
+    try:
+        answers = {pair: _says_active(*pair) for pair in set(said)}
+    except TypeError as error:
+        raise DoubtfulError from error
+    return None if all(answers.values()) else list(map(answers.__getitem__, said))
+
+
+def _examine(columns: Columns, others: Ints) -> tuple[Ints, Bools]:
+    """`others`: bytes of what is not in these texts."""
     number = len(columns.ids)
     ids, urls, names = "\n".join(columns.ids).encode(), b"\n".join(columns.urls), b"\n".join(columns.names)
     joined = b"\n".join((ids, urls, names, b""))
-    ends = np.flatnonzero(np.frombuffer(joined, np.uint8) < 0x20)
-    if len(ends) != 3 * number or not all(map(_is_printable, (ids, urls, names))):
-        return _examine_printable(columns)
-    of_texts = text_sizes(joined, ends).reshape(3, number)
-    sizes = ENTRY_SIZE + of_texts.sum(0)
-    for column in (columns.demands, columns.details):
-        sizes += np.fromiter(map(_SIZE, column), np.int64, number)
+    of_texts = text_sizes(joined)
+    if len(of_texts) != 3 * number or not all(map(_is_printable, (ids, urls, names))):
+        return _examine_printable(columns, others)
+    of_texts = of_texts.reshape(3, number)
+    sizes = others + of_texts.sum(0)
     good = (sizes <= STREAM_LIMIT) & (of_texts[0] <= ID_LIMIT) & (of_texts[0] > 0)
     if b" " in ids:
         good &= np.array([text == text.strip() for text in columns.ids], np.bool_)
@@ -168,19 +213,16 @@ def examine(columns: Columns) -> tuple[Ints, Bools]:
     return sizes, good
 
 
-_SIZE: Final = attrgetter("size")
-
-
 # --- texts ------------------------------------------------------------------------------------------------
 
 
-def _examine_printable(columns: Columns) -> tuple[Ints, Bools]:
-    """As `examine`, without the rows that have something unprintable in a text."""
+def _examine_printable(columns: Columns, others: Ints) -> tuple[Ints, Bools]:
+    """As `_examine`, without the rows that have something unprintable in a text."""
     texts = zip(map(str.encode, columns.ids), columns.urls, columns.names, strict=True)
     good = np.array([all(map(_is_printable, row)) and not _CONTROL.search(b"".join(row)) for row in texts], np.bool_)
     sizes = np.zeros(len(good), np.int64)
     if good.any():
-        sizes[good], good[good] = examine(columns.only(good))
+        sizes[good], good[good] = _examine(columns.only(good), others[good])
     return sizes, good
 
 
@@ -197,11 +239,16 @@ def _is_printable(lines: bytes) -> bool:
 # --- columns ----------------------------------------------------------------------------------------------
 
 
-def _read_demand(key: tuple[Any, ...]) -> Demand:
+def _says_active(active: object, status: object) -> bool | None:
     try:
-        if not says_active(*key[:2]):
-            return INACTIVE
-        weight, location, capabilities = read_weight(key[2]), read_location(key[3]), read_capabilities(key[4])
+        return says_active(active, status)
+    except BadRowError:
+        return None
+
+
+def _read_demand(key: tuple[Any, Any, Any]) -> Demand:
+    try:
+        weight, location, capabilities = read_weight(key[0]), read_location(key[1]), read_capabilities(key[2])
     except BadRowError:
         return _BAD_DEMAND
     return Demand(weight, location, capabilities, demand_size(weight, location, capabilities))
@@ -224,8 +271,7 @@ def _is_key(value: object) -> bool:
 
 
 def _ids(column: list[Any]) -> list[str]:
-    types = set(map(type, column))
-    if int in types and types <= {int, NoneType}:
+    if _type(column) is int:
         numbers = [number for number in column if number is not None]
         if min(numbers) not in _INTEGERS or max(numbers) not in _INTEGERS:
             raise DoubtfulError
@@ -237,11 +283,14 @@ def _ids(column: list[Any]) -> list[str]:
 
 def _texts(column: list[Any]) -> list[bytes]:
     """As UTF-8, which is not looked at; NULL is an empty text."""
-    types = set(map(type, column))
-    if types == {bytes}:
-        return column
-    if types <= {bytes, NoneType}:
-        return [text or b"" for text in column]
-    if types <= {str, NoneType}:
+    kind = _type(column)
+    if kind is bytes:
+        return column if all(column) else [text or b"" for text in column]
+    if kind is str:
         return [(text or "").encode() for text in column]
     raise DoubtfulError
+
+
+def _type(column: list[Any]) -> type:
+    """Of all values but None."""
+    return next((type(value) for value in column if value is not None), bytes)

@@ -66,24 +66,36 @@ def metadata_size(metadata: Mapping[str, str]) -> int:
     return len(',"metadata":{}') + len('"":"",') * len(metadata) - 1 + _text_size(text)
 
 
-def text_sizes(joined: bytes, ends: Ints) -> Ints:
+def text_sizes(joined: bytes) -> Ints:
     """How many bytes each of many texts takes within its quotes.
 
-    UTF-8, every character printable; `joined`: the texts, each ended by a byte that is not its own; `ends`: where.
+    UTF-8, every character printable; `joined`: the texts, each ended by a control character.
     """
+    characters = np.frombuffer(joined, np.uint8)
+    marked = characters < _SPACE
+    for character in _LONGER:
+        if character in joined:
+            marked |= characters == ord(character)
+    places = np.flatnonzero(marked)
+    found = characters[places]
+    at_end = np.flatnonzero(found < _SPACE)
+    ends = places[at_end]
     sizes = ends.copy()
     sizes[1:] -= ends[:-1] + 1
-    for character, more in _LONGER:
-        if character in joined:
-            places = np.flatnonzero(np.frombuffer(joined, np.uint8) == ord(character))
-            sizes += more * np.bincount(np.searchsorted(ends, places), minlength=len(ends))
+    if len(ends) < len(places):
+        longer = _LONGER_BY[found].cumsum()[at_end]
+        sizes += longer
+        sizes[1:] -= longer[:-1]
     return sizes
 
 
 ENTRY_SIZE: Final = len(f'{{"id":"","url":"","name":"","token":"{format_token(0, 0)}"}},')
 """Bytes of an entry with nothing in it."""
-_LONGER: Final = ((b"&", 5), (b"<", 5), (b">", 5), (b'"', 1), (b"\\", 1))
+_LONGER: Final = {b"&": 5, b"<": 5, b">": 5, b'"': 1, b"\\": 1}
 """Printable characters that are escaped, and by how many bytes that makes them longer."""
+_LONGER_BY: Final = np.array([_LONGER.get(bytes([code]), 0) for code in range(256)])
+_SPACE: Final = 0x20
+"""What comes before it is a control character."""
 _ESCAPED: Final = re.compile(r'["\\&<>\x00-\x1f\u2028\u2029]')
 _ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)  # json.dumps would build one a call
 

@@ -18,7 +18,7 @@ def streams(ids: Iterable[object], *, at: str = "radio") -> dict[str, Stream]:
 
 
 def snapshot(found: Mapping[str, Stream], identity: str = "db") -> Snapshot:
-    return Snapshot(found, (), 0, 0, identity)
+    return Snapshot(found, (), 0, identity)
 
 
 @dataclass

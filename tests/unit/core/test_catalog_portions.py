@@ -284,3 +284,22 @@ class TestReadingAgain:
         assert len(self.read(reader, self.rows(number))) == number
         assert len(first) == 1200
         assert self.read(reader, self.rows()) == first
+
+    def test_what_rows_no_longer_say_is_forgotten_but_by_the_readings_that_met_it(self) -> None:
+        reader = CatalogReader()
+        tables = [
+            [{**row, "location": f"{reading}-{n}", "metadata": f'{{"a":"{reading}-{n}"}}'} for n, row in rows]
+            for reading, rows in enumerate([list(enumerate(self.rows()))] * 4)
+        ]
+        read = [self.read(reader, rows) for rows in tables]
+        assert [list(streams.values()) for streams in read] == [
+            list(read_rows(rows, identity="db").streams.values()) for rows in tables
+        ]
+        assert self.read(reader, tables[-1]) is read[-1]
+
+    def test_rows_with_one_id_are_the_same_one_again(self) -> None:
+        reader = CatalogReader()
+        first = self.read(reader, [*self.rows(), *self.rows(3)])
+        assert self.read(reader, [*self.rows(3), *self.rows()]) is first
+        other = {**self.rows(4)[3], "url": b"http://0/"}
+        assert self.read(reader, [*self.rows(), other])["3"].url == "http://0/"

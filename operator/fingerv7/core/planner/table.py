@@ -6,7 +6,7 @@ The table is made once from a catalog and serves every plan until the catalog ch
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import Final, NamedTuple
 
@@ -30,10 +30,9 @@ class StreamTable:
     def __init__(self, streams: Mapping[str, Stream]) -> None:
         self.ids: Sequence[str] = sorted(streams)
         if isinstance(streams, Catalog):
-            self.index, demands, self.sizes = _from_columns(streams, self.ids)
+            self.index, numbers, asked, self.sizes = _from_columns(streams, self.ids)
         else:
-            self.index, demands, self.sizes = _from_streams(streams, self.ids)
-        asked = {demand: demand if isinstance(demand, tuple) else _DEMAND(demand) for demand in set(demands)}
+            self.index, numbers, asked, self.sizes = _from_streams(streams, self.ids)
         distinct = sorted(set(asked.values()), key=lambda each: (sorted(each[0]), each[1], each[2]))
         traits = list(dict.fromkeys((capabilities, location) for capabilities, location, _ in distinct))
         self.traits = [Trait(*trait) for trait in traits]
@@ -41,16 +40,13 @@ class StreamTable:
         """Every weight that occurs, descending; a weight counts as 1 at least."""
         trait_of = {trait: n for n, trait in enumerate(traits)}
         rank_of = {int(weight): n for n, weight in enumerate(self.weights)}
-        code_of = {
-            demand: rank_of[max(1, weight)] * len(traits) + trait_of[capabilities, location]
-            for demand, (capabilities, location, weight) in asked.items()
-        }
-        codes = np.fromiter(map(code_of.__getitem__, demands), np.int64, len(demands))
-        rank = codes // max(1, len(traits))
-        self.rank: Codes = rank.astype(code_type(len(self.weights)))
+        ranks, of_traits = np.zeros((2, max(asked, default=0) + 1), np.int64)
+        for number, (capabilities, location, weight) in asked.items():
+            ranks[number], of_traits[number] = rank_of[max(1, weight)], trait_of[capabilities, location]
+        self.rank: Codes = ranks.astype(code_type(len(self.weights)))[numbers]
         """By stream: its weight's place in `weights`."""
-        self.trait: Codes = (codes % max(1, len(traits))).astype(code_type(len(traits)))
-        self.weight: Ints = self.weights[rank]
+        self.trait: Codes = of_traits.astype(code_type(len(traits)))[numbers]
+        self.weight: Ints = self.weights[self.rank]
         self.largest = int(self.sizes.max(initial=0))
 
     def __len__(self) -> int:
@@ -59,19 +55,26 @@ class StreamTable:
 
 _DEMAND: Final = attrgetter("capabilities", "location", "weight")
 
-_Columns = tuple[Mapping[str, int], Sequence[Hashable], Ints]
-"""Id → place; what each stream demands, as such a tuple or an object that has the three; bytes of each."""
+_Demand = tuple[frozenset[str], str, int]
+_Columns = tuple[Mapping[str, int], Ints, Mapping[int, _Demand], Ints]
+"""Id → place; by stream a number of what it demands; what these numbers stand for; bytes of each stream."""
 
 
 def _from_streams(streams: Mapping[str, Stream], ids: Sequence[str]) -> _Columns:
     values = list(map(streams.__getitem__, ids))
-    sizes = np.fromiter(map(attrgetter("size"), values), np.int64, len(values))
-    return dict(zip(ids, range(len(ids)), strict=True)), list(map(_DEMAND, values)), sizes
+    demands = list(map(_DEMAND, values))
+    number_of = {demand: number for number, demand in enumerate(dict.fromkeys(demands))}
+    numbers = np.fromiter(map(number_of.__getitem__, demands), np.int64, len(ids))
+    sizes = np.fromiter(map(attrgetter("size"), values), np.int64, len(ids))
+    asked = {number: demand for demand, number in number_of.items()}
+    return dict(zip(ids, range(len(ids)), strict=True)), numbers, asked, sizes
 
 
 def _from_columns(catalog: Catalog, ids: Sequence[str]) -> _Columns:
-    demands, sizes = catalog.columns.demands, np.array(catalog.sizes, np.int64)
+    numbers, sizes = np.array(catalog.columns.demands), np.array(catalog.sizes, np.int64)
+    occurring = np.flatnonzero(np.bincount(numbers)).tolist()
+    asked: dict[int, _Demand] = {number: _DEMAND(catalog.demands[number]) for number in occurring}
     if ids == catalog.columns.ids:
-        return catalog.places, demands, sizes
+        return catalog.places, numbers, asked, sizes
     places = list(map(catalog.places.__getitem__, ids))
-    return dict(zip(ids, range(len(ids)), strict=True)), list(map(demands.__getitem__, places)), sizes[places]
+    return dict(zip(ids, range(len(ids)), strict=True)), numbers[places], asked, sizes[places]
