@@ -12,7 +12,6 @@ from fingerv7.core.managed.template import substitute
 
 from .small_pods import PLAIN, changed, pod, with_mount, with_token
 
-
 # --- names that differ from worker to worker --------------------------------------------------------------
 
 
