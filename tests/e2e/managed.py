@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ from .installation import apply
 from .manifests import POOL, Object
 
 MAX_STREAMS = 60
+PROGRESS = "100s"
+"""With the default, each worker of a rollout would take a minute."""
 
 
 class ManagedFleet(PodFleet):
@@ -74,15 +77,19 @@ class ManagedFleet(PodFleet):
         self.count = replicas
         self.kubectl("scale", f"streampool/{POOL}", f"--replicas={replicas}")
 
-    def change_template(self, *, image: str | None = None, progress: str = "100s", **env: str) -> None:
-        """`kubectl patch`, with the whole template: a merge replaces lists. Without arguments it is as it was.
+    def change_template(self, *, image: str | None = None, progress: str = PROGRESS, **env: str) -> dict[str, Any]:
+        """`kubectl patch`, with the whole template: a merge replaces lists. Answers with what brings back how it was.
 
         A new pod has to be well for a tenth of the `progress` time before it is the next one's turn.
         """
-        workers = self._workers(image)
-        for name, value in env.items():
-            workers["template"]["spec"]["containers"][0]["env"].append({"name": name, "value": value})
-        self.patch({"template": workers["template"], "rollout": {"progressTimeout": progress}})
+        workers = self.get("streampool", POOL)["spec"]["workers"]
+        former = {key: workers[key] for key in ("template", "rollout")}
+        template = copy.deepcopy(workers["template"])
+        (container,) = template["spec"]["containers"]
+        container["image"] = image or container["image"]
+        container["env"] += [{"name": name, "value": value} for name, value in env.items()]
+        self.patch({"template": template, "rollout": {"progressTimeout": progress}})
+        return former
 
     def patch(self, workers: dict[str, Any]) -> None:
         body = json.dumps({"spec": {"workers": workers}})
@@ -128,6 +135,7 @@ class ManagedFleet(PodFleet):
         self.wait_for(self.is_settled, f"{self.count} workers are as wanted", deadline_s=deadline_s)
         self.wait_all_running()
 
-    def _workers(self, image: str | None = None) -> Object:
-        image = image or self.images["reference-worker"]
-        return manifests.managed_workers(self.count, worker_image=image, max_streams=MAX_STREAMS)
+    def _workers(self) -> Object:
+        image = self.images["reference-worker"]
+        workers = manifests.managed_workers(self.count, worker_image=image, max_streams=MAX_STREAMS)
+        return {**workers, "rollout": {"progressTimeout": PROGRESS}}

@@ -90,6 +90,15 @@ def pool(name: str = POOL, table: str = "streams", **spec: Any) -> Object:
     }
 
 
+def declared_worker(name: str, *, finalizers: list[str]) -> Object:
+    return {
+        "apiVersion": "fingerv7.io/v1alpha1",
+        "kind": "FingerWorker",
+        "metadata": {"name": name, "finalizers": finalizers},
+        "spec": {"poolRef": {"name": POOL}, "maxStreams": 1, "capabilities": ["audio_fingerprinting"]},
+    }
+
+
 def managed_workers(count: int, *, worker_image: str, max_streams: int) -> Object:
     """`spec.workers`: the sidecar's image is the chart's business, and so is all that `restricted` asks for."""
     env = [

@@ -1,24 +1,30 @@
 """The whole product as it is installed: Helm, one StreamPool, and the fleet that the operator runs for it.
 
-Each test begins with three workers that are as wanted, and leaves them so; the last two take everything away again.
+Each test begins with three workers that are as wanted, whatever their template, and leaves them so; the last two take
+everything away again. Each can be run alone.
 """
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from devenv.errors import CommandError
 from devenv.streams import invent
+from fingerv7.contract import FINALIZER
 
 from . import containers
 from .fleet import PLANNED_S, UNPLANNED_S, Surroundings, is_ready
 from .installation import CRDS, ROOT, apply, evict
 from .managed import MAX_STREAMS, ManagedFleet
-from .manifests import POOL, SIDECAR, WORKER, plain_pod, secret
+from .manifests import POOL, SIDECAR, WORKER, declared_worker, plain_pod, secret
 
 OUTAGE_S = 24.0
 """Longer than D + K; and not so long that a node's own Lease, which is renewed every 10 s, grows 50 s old: then all pods of
@@ -219,7 +225,7 @@ def test_a_changed_template_rolls_through_one_worker_at_a_time(fleet: ManagedFle
 
 def test_an_image_that_cannot_be_pulled_stops_the_rollout_and_the_others_go_on(fleet: ManagedFleet) -> None:
     since, before = fleet.now(), fleet.uids()
-    fleet.change_template(image=BAD_IMAGE, progress="15s", LOG_LEVEL="DEBUG")
+    former = fleet.change_template(image=BAD_IMAGE, progress="15s")
     try:
         fleet.wait_for(lambda: fleet.condition()[0] == "RolloutStopped", "the rollout stops", deadline_s=120)
         (stuck,) = {name for name, uid in fleet.uids().items() if uid != before[name]}
@@ -232,10 +238,10 @@ def test_an_image_that_cannot_be_pulled_stops_the_rollout_and_the_others_go_on(f
         rest = set(before) - {stuck}
         fleet.wait_for(lambda: set(fleet.running().values()) == rest, "the others run everything")
     finally:
-        fleet.change_template(LOG_LEVEL="DEBUG")
+        fleet.patch(former)
     fleet.wait_settled()
     fleet.judge(allowed_gap_s=PLANNED_S, since=since)
-    # The others were never touched: they had this template before.
+    # The others were never touched: they have this template all the time.
     assert {name: uid for name, uid in fleet.uids().items() if name != stuck}.items() <= before.items()
 
 
@@ -274,19 +280,33 @@ def test_a_deleted_pool_takes_its_fleet_along(fleet: ManagedFleet) -> None:
 
 
 def test_helm_uninstall_leaves_the_crds_and_nothing_else(whole: ManagedFleet) -> None:
-    assert whole.list("streampools") == [], "without an operator it would stay for ever"
+    whole.kubectl("delete", "streampools", "--all", "--timeout=120s")  # without an operator they would stay for ever
     before = whole.operator.cluster_wide()
     # A binding only where it serves all namespaces.
     assert all(names for kind, names in before.items() if kind != "clusterrolebindings"), (
         "they are looked for rightly"
     )
     whole.operator.uninstall()
+    _let_go(whole)
     left = "deployments,serviceaccounts,roles,rolebindings,poddisruptionbudgets,pods"
     whole.wait_for(
         lambda: "fingerv7" not in whole.operator.kubectl("get", left, "-o", "name"), "the release's objects are gone"
     )
     whole.wait_for(lambda: not any(whole.operator.cluster_wide().values()), "and those outside of namespaces")
     assert len(whole.operator.crds()) == len(CRDS)
+
+
+def _let_go(fleet: ManagedFleet) -> None:
+    """`fingerv7 uninstall`, of a worker that was left, at a moment when the operators' pods may still be there."""
+    apply(fleet.cluster, fleet.namespace, [declared_worker("left", finalizers=[FINALIZER])])
+    environment = {**os.environ, "KUBECONFIG": str(fleet.cluster.kubeconfig)}
+    where = ("-n", fleet.namespace, "--operator-namespace", fleet.operator.namespace)
+    command = [Path(sys.executable).parent / "fingerv7", "uninstall", "--yes", *where]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    print(done.stdout)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "finalizers" not in fleet.get("fingerworker", "left")["metadata"]
+    fleet.kubectl("delete", "fingerworker", "left", "--timeout=30s")
 
 
 def _shrink(fleet: ManagedFleet, ended: list[str], count: int) -> None:
