@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fingerv7.core.planner.arrays import Codes, Floats, Ints, counts, ranks, sums
+from fingerv7.core.planner.arrays import Codes, Floats, Ints, counts, joined, ranks, sums
 from fingerv7.core.planner.evening import even_out
-from fingerv7.core.planner.fairness import Fair, fair_parts, may_move, mean_parts, strangers, tolerable
+from fingerv7.core.planner.fairness import Fair, fair_parts, may_move, mean_parts, tolerable, with_room_at_home
 from fingerv7.core.planner.fleet import Fleet, spread
 from fingerv7.core.planner.giving import Gifts, choose
 from fingerv7.core.planner.placing import bring_home, place
@@ -44,7 +44,7 @@ def balance(fleet: Fleet) -> Balancing | None:
     if not p.policy.may_balance or not len(fleet.open):
         return None
     work = _Work(fleet)
-    came_home = work.bring_home(strangers(fleet))
+    came_home = work.bring_home()
     if not tolerable(fleet):
         owner, used = fleet.owner.copy(), fleet.used - fleet.weigh_of(came_home)
         owner[came_home] = NOBODY
@@ -62,10 +62,9 @@ def _even_out(work: _Work, fair: Fair) -> bool:
         for _ in range(_STEPS):
             if not work.step(fair):
                 break
-        if len(fleet.problem.weights) == 1:
-            shorten(fleet, work.began)
-        elif not work.cut:
+        if len(fleet.problem.weights) > 1 and not work.cut:
             even_out(fleet, fair, work.left)
+        shorten(fleet, work.began)
         fleet.may_take = fleet.problem.may_take
         if np.any(fleet.owner != attempt.owner) and _helps(before, _unevenness(fleet, fair), cut=work.cut):
             attempt.keep()
@@ -83,12 +82,19 @@ class _Work:
         self.cut = False
         """Whether more moves were wanted than may be made."""
 
-    def bring_home(self, movers: Ints) -> Ints:
-        """Streams whose location has room for them leave the others; those that did."""
-        if not len(movers):
-            return movers
-        movers = self._within_budget(movers, mean_parts(self.fleet, self.fleet.used))
-        return self._charge(movers, bring_home(self.fleet, movers))
+    def bring_home(self) -> Ints:
+        """Streams whose location has room for them leave the others, and those after them for whom that makes room;
+        those that did.
+        """
+        away = self.fleet.abroad()
+        came: list[Ints] = []
+        while self.left > 0 and len(movers := with_room_at_home(self.fleet, away)):
+            movers = self._within_budget(movers, mean_parts(self.fleet, self.fleet.used))
+            came.append(self._charge(movers, bring_home(self.fleet, movers)))
+            if not len(came[-1]):
+                break
+            away = np.setdiff1d(away, came[-1], assume_unique=True)
+        return joined(came)
 
     def step(self, fair: Fair) -> bool:
         """One round of giving and taking; whether anything moved."""

@@ -16,13 +16,13 @@ from fingerv7.core.planner.problem import Problem
 
 _ALONE = 4096
 """Size of a network, blocks times places, up to which each worker that has to give is looked at by itself."""
-_LARGE = 256
-"""Blocks times kinds above which only what workers have to give is counted, not what they have to pass on."""
+_LARGE = 1 << 15
+"""Size above which only what workers have to give is counted, not what they have to pass on."""
 
 
 def fewest_to_place(problem: Problem, placed: Bools) -> int:
     """Moves without which these streams (S,) cannot all have a place, where all weigh the same and bytes do not
-    bind; otherwise 0, for nothing is known. Balancing apart, this is exact.
+    bind; otherwise 0, for nothing is known. Balancing apart, this is exact unless there are many kinds.
     """
     p = problem
     if len(p.weights) > 1 or p.bytes_bind:
@@ -36,9 +36,9 @@ def fewest_to_place(problem: Problem, placed: Bools) -> int:
 def fewest_to_reach(problem: Problem, owner: Codes, placed: Bools, reached: Ints) -> int:
     """Moves of streams with an owner (S,) without which those that are `placed` (S,) cannot make up the loads
     `reached` (W,), where all weigh the same; as `fewest_to_balance`, with capabilities looked at: along a chain of
-    workers each has to give a stream for one that it is given. 0, for nothing is known, where there are many kinds.
+    workers each has to give a stream for one that it is given. Where there are many kinds these are left out.
     """
-    if len(problem.weights) > 1 or problem.blocks * problem.kinds > _LARGE:
+    if len(problem.weights) > 1:
         return 0
     return _fewest_to_leave(problem, placed, placed & (owner >= 0), owner, reached)
 
@@ -48,7 +48,7 @@ def _fewest_to_leave(problem: Problem, placed: Bools, kept: Bools, owner: Codes,
     nobody holds more than its `limit` (W,).
 
     Everybody stays at first. Where there are too many, guests who can be nowhere else come in, then everywhere those
-    who are not kept: each along a cheapest path.
+    who are not kept: each along a cheapest path. Where that would take long, those who are too many are counted only.
     """
     p = problem
     room = limit // int(p.weights[0])
@@ -63,6 +63,8 @@ def _fewest_to_leave(problem: Problem, placed: Bools, kept: Bools, owner: Codes,
     where[over] = p.kinds + of_full
     kind = np.concatenate((np.arange(p.kinds), full_kind))
     places, full = len(kind), len(kind) - p.kinds
+    if (p.blocks + full) * places > _LARGE:
+        return int((held - room)[over].sum())
     cells = p.block[kept].astype(np.int64) * places + where[owner[kept]]
     stock = counts(cells, p.blocks * places).reshape(p.blocks, places)
     free = sums(where, np.where(p.is_open, np.maximum(room - held, 0), 0), places).astype(np.int64)

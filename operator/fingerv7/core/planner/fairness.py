@@ -93,7 +93,12 @@ def tolerable(fleet: Fleet, fair: Fair | None = None) -> bool:
 
 def strangers(fleet: Fleet) -> Ints:
     """Streams that live abroad though a worker of their own location has room for them."""
-    p, away = fleet.problem, fleet.abroad()
+    return with_room_at_home(fleet, fleet.abroad())
+
+
+def with_room_at_home(fleet: Fleet, away: Ints) -> Ints:
+    """Those of these streams for which a worker of their own location has room."""
+    p = fleet.problem
     if not len(away):
         return away
     room = np.zeros(p.kinds, np.int64)

@@ -6,7 +6,6 @@ to place as many streams moves fewer residents.
 
 from __future__ import annotations
 
-from collections import deque
 from itertools import pairwise
 
 import numpy as np
@@ -89,12 +88,15 @@ class Passing:
         self._stock[block] += away
         self._gone[block] += away
 
-    def cancel(self) -> None:
-        """Undo what was moved for nothing, until no way round saves a move (M. Klein, 1967). Paths are the cheapest
-        only then; where nobody has come yet it is so.
+    def cancel(self, most: int | None = None) -> bool:
+        """Undo what was moved for nothing, until no way round saves a move (M. Klein, 1967), at most so many ways;
+        whether there was one. Paths are the cheapest only then; where nobody has come yet it is so.
         """
-        while (ring := self._saving()) is not None:
+        found = 0
+        while found != most and (ring := self._saving()) is not None:
             self._go(ring, self._capacity(ring))
+            found += 1
+        return found > 0
 
     def _go(self, path: Path, step: int) -> None:
         for (b, k), (other, _) in pairwise(path):
@@ -122,26 +124,15 @@ class Passing:
 
     def _cheapest(self, start: int) -> Path | None:
         """The way to something free that moves fewest residents (R. Bellman, E. Moore)."""
-        count = len(self._stock)
         comes, leaves = self._costs()
-        cost: Floats = np.full(count, np.inf)
+        leaves[start] = np.inf  # Nobody comes back to where the way begins.
+        cost: Floats = np.full(len(comes), np.inf)
         cost[start] = 0.0
-        came_by: Path = [(-1, -1)] * count
-        queue, waiting = deque([start]), {start}
-        while queue:
-            b = queue.popleft()
-            waiting.discard(b)
-            through = comes[b] + leaves
-            places = through.argmin(axis=1)
-            reached = cost[b] + through[np.arange(count), places]
-            for other in np.flatnonzero(reached < cost - _TINY).tolist():
-                if other == start:
-                    continue
-                cost[other] = reached[other]
-                came_by[other] = b, int(places[other])
-                if other not in waiting and other != self._free:
-                    waiting.add(other)
-                    queue.append(other)
+        came_by: Path = [(-1, -1)] * len(comes)
+        nearer = np.array([start])
+        while len(nearer):
+            nearer = nearer[nearer != self._free]
+            nearer = _relax(comes, leaves, nearer, cost, came_by)
         if not np.isfinite(cost[self._free]):
             self._hopeless.update(np.flatnonzero(np.isfinite(cost)).tolist())
             return None
@@ -153,26 +144,43 @@ class Passing:
     def _saving(self) -> Path | None:
         """A way round that saves moves; it ends with the block that it begins with."""
         comes, leaves = self._costs()
-        count = len(comes)
-        through, places = np.empty((count, count)), np.empty((count, count), np.int64)
-        for b in range(count):
-            both = comes[b] + leaves
-            places[b] = both.argmin(axis=1)
-            through[b] = both[np.arange(count), places[b]]
-        cost, came_by = np.zeros(count), np.full(count, -1)
-        node = -1
-        for _ in range(count + 1):
-            reached = cost[:, None] + through
-            better = np.flatnonzero(reached.min(axis=0) < cost - _TINY)
-            if not len(better):
-                return None
-            came_by[better] = reached[:, better].argmin(axis=0)
-            cost[better] = reached[came_by[better], better]
-            node = int(better[0])
-        for _ in range(count):
-            node = int(came_by[node])
-        ring = [(node, -1)]
-        while len(ring) == 1 or ring[-1][0] != node:
-            before = int(came_by[ring[-1][0]])
-            ring.append((before, int(places[before, ring[-1][0]])))
-        return ring[::-1]
+        cost: Floats = np.zeros(len(comes))
+        came_by: Path = [(-1, -1)] * len(comes)
+        nearer = np.arange(len(comes))
+        while len(nearer):
+            nearer = _relax(comes, leaves, nearer, cost, came_by)
+            if (node := _on_a_ring(came_by)) is not None:
+                ring = [(node, -1)]
+                while len(ring) == 1 or ring[-1][0] != node:
+                    ring.append(came_by[ring[-1][0]])
+                return ring[::-1]
+        return None
+
+
+def _relax(comes: Floats, leaves: Floats, blocks: Ints, cost: Floats, came_by: Path) -> Ints:
+    """Go on from these blocks by one place; answer the blocks that are nearer now."""
+    if not len(blocks):
+        return blocks
+    there = cost[blocks, None] + comes[blocks]
+    first = there.argmin(axis=0)
+    through = there[first, np.arange(len(first))] + leaves
+    places = through.argmin(axis=1)
+    reached = through[np.arange(len(places)), places]
+    nearer = np.flatnonzero(reached < cost - _TINY)
+    cost[nearer] = reached[nearer]
+    for other, place in zip(nearer.tolist(), places[nearer].tolist(), strict=True):
+        came_by[other] = int(blocks[first[place]]), place
+    return nearer
+
+
+def _on_a_ring(came_by: Path) -> int | None:
+    """A block from which the way back leads to itself: such a ring has a negative cost."""
+    seen_by: dict[int, int] = {-1: -1}
+    for start in range(len(came_by)):
+        block = start
+        while block not in seen_by:
+            seen_by[block] = start
+            block = came_by[block][0]
+        if seen_by[block] == start:
+            return block
+    return None

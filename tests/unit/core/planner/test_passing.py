@@ -90,6 +90,21 @@ def test_streams_that_make_room_count_as_needed():
     assert done.owned_moves == done.lower_bound == 1
 
 
+def test_where_there_are_many_kinds_the_bound_leaves_out_who_makes_room():
+    # Finding out who has to would take long.
+    names = [f"x{n:03d}" for n in range(200)]
+    others = {name: stream(name, capabilities=frozenset({name})) for name in names}
+    catalog = {s.id: s for s in (stream("a"), stream("v", capabilities=frozenset({"vpn"})))}
+    few = World(catalog, named(worker("w0", 1, "vpn"), worker("w1", 1)), {"a": "w0"}, KEEP)
+    many = World(
+        catalog | others,
+        few.candidates | named(*(worker(name, 1, name) for name in names)),
+        {**few.current, **dict(zip(names, names, strict=True))},
+        KEEP,
+    )
+    assert [(done.owned_moves, done.lower_bound) for done in (few.plan(), many.plan())] == [(1, 1), (1, 0)]
+
+
 def test_who_waits_returns_to_an_over_full_worker_only_when_it_is_placed_itself():
     # `h` can have w0 only, from which `a` can go to w1 when `p` leaves that. `b` and `c` have just left w1, and are
     # like `a`: if one of them returned there, `a` would be left without a place.

@@ -418,6 +418,17 @@ def test_streams_come_home_within_the_budget_of_each_round():
     assert arrived == [2] * 10
 
 
+def test_who_comes_home_makes_room_for_the_next_in_the_same_round():
+    catalog = {"a": stream("a", location="rome"), "b": stream("b", location="paris")}
+    candidates = cities(2, 1) | named(worker("r", 1, location="rome"))
+    world = World(catalog, candidates, {"a": "p", "b": "b"}, replace(FREE, strategy=Strategy.Location))
+    done = planned(world)
+    assert done.target == {"a": "r", "b": "p"}
+    assert done.lower_bound == len(done.moves) == 2
+    one_a_round = replace(world, policy=replace(world.policy, max_moves_per_round_percent=50))
+    assert [m.stream for m in planned(one_a_round).moves] == ["a"]
+
+
 def test_who_finds_no_room_at_home_may_have_to_keep_the_place_that_another_would_come_home_to():
     catalog = {
         "small": stream("small", location="berlin", size=100),
