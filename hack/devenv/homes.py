@@ -16,6 +16,7 @@ from pathlib import Path
 
 from devenv.daemons import Command, Daemon, Launch, launch_detached, launch_owned
 from devenv.errors import DevenvError
+from devenv.interrupts import interrupts_wait
 from devenv.kind import delete_kind
 from devenv.ports import LOOPBACK, ReservedPort
 from devenv.private_files import write_private
@@ -58,11 +59,12 @@ class Home:
         return self._ports[-1].number
 
     def launch(self, command: Command) -> Daemon:
-        daemon = self._launch(command)
-        self._daemons.append(daemon)
-        others = [each for each in self.record.components if each.name != command.name]
-        self.record.components = [*others, daemon.record]
-        self.save()
+        with interrupts_wait():
+            daemon = self._launch(command)
+            self._daemons.append(daemon)
+            others = [each for each in self.record.components if each.name != command.name]
+            self.record.components = [*others, daemon.record]
+            self.save()
         return daemon
 
     def stop_processes(self, *names: str) -> None:

@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
 import stat
 import tempfile
 from pathlib import Path
 
 import pytest
 
-from devenv.daemons import Command
-from devenv.homes import detached_home, load_record, owned_home, reap_abandoned, tear_down
+from devenv.daemons import Command, Daemon, launch_detached
+from devenv.homes import Home, Record, detached_home, load_record, owned_home, reap_abandoned, tear_down
 from devenv.processes import is_alive
 from devenv.status import duration, render_status, state_of
 
@@ -46,6 +47,21 @@ def test_a_restarted_process_replaces_its_record(tmp_path: Path) -> None:
     again = home.launch(command)
     assert home.record.components == [again.record]
     home.tear_down()
+
+
+def test_an_interrupt_waits_until_what_was_started_is_noted(tmp_path: Path) -> None:
+    def interrupted(command: Command) -> Daemon:
+        daemon = launch_detached(command)
+        signal.raise_signal(signal.SIGINT)
+        return daemon
+
+    home = Home(tmp_path, Record(name="dev"), interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        home.launch(Command(name="sleeper", argv=("sleep", "60"), folder=home.path))
+    (noted,) = home.record.components
+    assert is_alive(noted)
+    home.tear_down()
+    assert not is_alive(noted)
 
 
 def test_records_hold_no_secrets_and_are_private_all_the_same(tmp_path: Path) -> None:
