@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -36,26 +37,29 @@ def shim(folder: Path, node: NodeRecord) -> subprocess.Popen[bytes]:
     return subprocess.Popen(argv, env={**os.environ, "PYTHONHOME": sys.base_prefix})
 
 
-def children(pid: int) -> list[int]:
-    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    return [int(each) for each in text.split()]
+def inside(shim: subprocess.Popen[bytes]) -> int:
+    """Its child, once that is no copy of the shim any more."""
+    while True:
+        assert shim.poll() is None
+        for pid in Path(f"/proc/{shim.pid}/task/{shim.pid}/children").read_text().split():
+            if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"sleep"):
+                return int(pid)
 
 
 def test_containers_of_this_node_die_and_those_of_others_live(node: NodeRecord, tmp_path: Path) -> None:
     other = NodeRecord(network=8, folder=str(tmp_path / "other"))
     with shim(tmp_path, node) as ours, shim(tmp_path, other) as theirs:
+        pids = [inside(ours), inside(theirs)]
         try:
-            while not (inside := children(ours.pid)):
-                assert ours.poll() is None
             assert containers(node) == [ours.pid]
             remove_node(node)
             assert started_ticks(ours.pid) is None
-            assert started_ticks(inside[0]) is None
+            assert started_ticks(pids[0]) is None
             assert theirs.poll() is None
         finally:
-            for pid in children(theirs.pid):
-                os.kill(pid, 9)
-            theirs.kill()
+            for pid in (ours.pid, theirs.pid, *pids):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, 9)
     assert not Path(node.folder).exists()
 
 
