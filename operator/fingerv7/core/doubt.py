@@ -235,13 +235,17 @@ def _says_what_it_runs(lease: Lease, worker: Worker) -> bool:
 
 
 def _orphaned(workers: Mapping[str, Worker], leases: Mapping[str, Lease], now: float) -> dict[tuple[str, str], float]:
-    """Suspects of an earlier leader whose Leases are gone: registered then, and never given anything, because nobody
-    has said what they run. Who was given something had said so.
+    """Suspects of before this leader's time whose Leases are gone: FingerWorkers that were never given anything.
+
+    Nobody has said what they run (who was given something had said so), or no leader has ever seen them: recreated,
+    perhaps, while none was in office. Where none ever was, all are new.
     """
+    if not any(worker.assignment.leader_epoch for worker in workers.values()):
+        return {}
     return {
         (name, worker.uid): now
         for name, worker in workers.items()
-        if name not in leases and worker.assignment.leader_epoch and not worker.assignment.epoch
+        if name not in leases and not worker.assignment.epoch
     }
 
 

@@ -80,14 +80,24 @@ def test_a_lease_that_somebody_deletes_takes_no_doubt_away(lease):
     assert watcher.look(HEEDLESS_S, worker=recreated, lease=lease).may_grant("x")
 
 
-def test_to_a_new_leader_a_registered_worker_without_lease_that_was_never_given_anything_may_run_what_it_was_before():
-    recreated = replace(WORKER, uid="uid-b", assignment=Assignment(leader_epoch=7))
-    watcher = Watcher()
-    assert not watcher.look(0.0, worker=recreated, lease=None).may_grant("x")
-    assert watcher.look(HEEDLESS_S, worker=recreated, lease=None).may_grant("x")
-    # Nobody has registered this one, and that one had said what it runs before it was given something.
-    assert Watcher().look(0.0, worker=replace(recreated, assignment=Assignment()), lease=None).may_grant("x")
-    assert Watcher().look(0.0, lease=None).may_grant("x")
+@pytest.mark.parametrize("seen_by", [0, 7])
+def test_to_a_new_leader_a_worker_without_lease_that_was_never_given_anything_may_run_what_it_was_before(seen_by):
+    recreated = replace(WORKER, uid="uid-b", assignment=Assignment(leader_epoch=seen_by))
+    led = replace(WORKER, name="b", uid="uid-c", assignment=replace(HELD, leader_epoch=7))
+    doubts = Doubts()
+    for now, may in (0.0, False), (HEEDLESS_S - 1, False), (HEEDLESS_S, True):
+        doubts.look({"a": recreated, "b": led}, {}, {}, {}, TIMING, now, confirmed=frozenset())
+        assert doubts.may_grant("x") is may
+
+
+def test_not_where_no_leader_ever_was_nor_one_that_was_given_something():
+    new = replace(WORKER, assignment=Assignment())
+    assert Watcher().look(0.0, worker=new, lease=None).may_grant("x")
+    assert (
+        Watcher()
+        .look(0.0, worker=replace(WORKER, assignment=replace(HELD, leader_epoch=7)), lease=None)
+        .may_grant("x")
+    )
 
 
 def test_a_sidecar_that_restarts_over_and_over_does_not_begin_its_time_anew():
