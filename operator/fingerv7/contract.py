@@ -212,12 +212,8 @@ def parse_token(text: str) -> tuple[int, int]:
     return int(leader_epoch), int(sequence)
 
 
-CONFIG_FIELDS: Final = ("id", "url", "name", "token", "metadata")
-"""What of a stream reaches the worker."""
-
-
 def config_streams(streams: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The worker's view of `status.assignment.streams`: the `CONFIG_FIELDS`, in the order of ids."""
+    """What of `status.assignment.streams` reaches the worker, in the order of ids."""
     return sorted(
         (
             {

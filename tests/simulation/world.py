@@ -299,9 +299,6 @@ class World:
     def fingerworkers(self) -> dict[str, Json]:
         return {found["metadata"]["name"]: found for found in self.server.store.list("fingerworkers")}
 
-    def every_pod(self) -> list[Pod]:
-        return [*self.pods.values(), *self.old_pods]
-
     # --- notes --------------------------------------------------------------------------------------------
 
     def note(self, process: Process, text: str) -> None:

@@ -8,7 +8,7 @@ whoever is the leader goes on with it.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -244,4 +244,3 @@ class RemovePod:
 
 
 Step = CreateWorker | ChangeWorker | Mark | RemoveWorker | MakePod | RemovePod
-Steps = Sequence[Step]
