@@ -9,6 +9,7 @@ replaced at the next poll.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import traceback
@@ -68,15 +69,10 @@ class PostgresSource:
         self._on_state = on_state
         self._jitter = jitter
         self._reader = CatalogReader()
-        self._wake = asyncio.Event()
         self._due_s = 0.0
         """When the next reading that counts is due, on the event loop's clock."""
         self._failures = 0
         self._state = SourceState(reachable=False, reason=Reason.UNREACHABLE, message="not tried yet")
-
-    def poke(self) -> None:
-        """Read now, even while waiting for another attempt; the reading counts only if a poll was due anyway."""
-        self._wake.set()
 
     async def run(self) -> None:
         while True:
@@ -91,38 +87,40 @@ class PostgresSource:
                 place = "".join(traceback.format_tb(error.__traceback__))
                 _log.error("reading %s failed with %s:\n%s", self._spec.table, type(error).__name__, place)
                 self._failed(SourceError(Reason.QUERY_FAILED, f"unexpected {type(error).__name__}; see the log"))
-            await self._pause(self._retry_delay_s())
+            await asyncio.sleep(self._retry_delay_s())
 
     async def _connect_and_read(self) -> None:
         """Return when the connection should be replaced. Raises SourceError."""
         secret = await self._secret()
         target = read_target(secret)
         connection = await open_connection(target, self._spec)
-        wake = self._wake
+        wake = asyncio.Event()
         try:
             await connection.prepare(wake.set)
-            await self._keep_reading(connection, target, secret)
+            await self._keep_reading(connection, target, secret, wake)
         except BaseException:
             connection.terminate()
             raise
         else:
             await connection.close()
-        finally:
-            # A closing connection wakes as well, and that must not cut short the wait that follows.
-            self._wake = asyncio.Event()
 
-    async def _keep_reading(self, connection: SourceConnection, target: Target, secret: Secret) -> None:
+    async def _keep_reading(
+        self, connection: SourceConnection, target: Target, secret: Secret, wake: asyncio.Event
+    ) -> None:
+        """`wake` is set by a notification, and when the connection is lost."""
         loop = asyncio.get_running_loop()
         while True:
             started = loop.time()
             counts = started >= self._due_s
-            self._wake.clear()
+            wake.clear()
             snapshot = await connection.read(self._reader)
             if counts:
                 self._due_s = loop.time() + self._spec.poll_interval_s
             self._succeeded(connection, target, snapshot, counts=counts)
             spent = loop.time() - started
-            await self._pause(self._due_s - loop.time())
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, self._due_s - loop.time())):
+                    await wake.wait()
             if not connection.lost:
                 # Large tables take long to read: notifications leave the database two thirds of its time.
                 earliest = started + spent + max(_MERGE_S, 2 * spent)
@@ -134,14 +132,6 @@ class PostgresSource:
                     Reason.UNREACHABLE,
                     f"the connection to {target.address} was closed; the server or a proxy ended it",
                 )
-
-    async def _pause(self, delay_s: float) -> None:
-        """Wait, unless something happens earlier."""
-        try:
-            async with asyncio.timeout(max(0.0, delay_s)):
-                await self._wake.wait()
-        except TimeoutError:
-            pass
 
     def _retry_delay_s(self) -> float:
         longest = min(self._spec.retry_max_s, self._spec.retry_min_s * 2.0 ** min(self._failures - 1, 16))

@@ -35,13 +35,6 @@ class TestPolling:
         await observed.until(lambda: len(observed.snapshots) >= 3)
         assert all(snapshot.streams is first.streams for snapshot, _ in observed.snapshots)
 
-    async def test_a_poke_reads_at_once_and_does_not_count(self, streams, observe):
-        observed = await observe()
-        await observed.snapshot()
-        observed.source.poke()
-        await observed.until(lambda: len(observed.snapshots) == 2)
-        assert [counts for _, counts in observed.snapshots] == [True, False]
-
     async def test_a_flapping_connection_does_not_count_faster_than_the_interval(self, streams, observe):
         observed = await observe()
         for attempt in range(1, 4):
@@ -51,13 +44,6 @@ class TestPolling:
                 " WHERE application_name = 'fingerv7-operator' AND datname = current_database()"
             )
         assert [counts for _, counts in observed.snapshots] == [True, False, False]
-
-    async def test_a_poke_cuts_a_long_wait_short(self, streams, observe, secret):
-        observed = await observe({"database": b"nowhere"}, retry_min_s=3600.0, retry_max_s=3600.0)
-        await observed.state(Reason.DATABASE_MISSING)
-        observed.secret = secret
-        observed.source.poke()
-        await observed.snapshot()
 
 
 class TestNotifications:
