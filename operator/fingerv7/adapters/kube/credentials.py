@@ -49,16 +49,6 @@ class Credentials:
     proxy: str | None = field(default=None, repr=False)
 
 
-class StaticToken:
-    """A token that never changes, or none."""
-
-    def __init__(self, token: str | None) -> None:
-        self._authorization = f"Bearer {token}" if token else None
-
-    async def authorization(self, *, rejected: str | None = None) -> str | None:  # noqa: ARG002 - nothing newer
-        return self._authorization
-
-
 class RereadToken:
     """A token that `read` fetches anew each minute, and at once when the server refused the one we had.
 

@@ -13,8 +13,8 @@ import pytest
 from devenv.cluster import Cluster
 from fingerv7.adapters.kube import errors
 from fingerv7.adapters.kube.client import KubeClient
-from fingerv7.adapters.kube.credentials import Credentials, StaticToken
-from fingerv7.adapters.kube.resources import FINGERWORKERS, LEASES, NAMESPACES
+from fingerv7.adapters.kube.credentials import Credentials, RereadToken
+from fingerv7.adapters.kube.resources import FINGERWORKERS, LEASES
 
 pytestmark = pytest.mark.integration
 
@@ -70,10 +70,10 @@ async def test_each_refusal_has_its_error(
         await api.create(LEASES.path(namespace), lease("b", leaseDurationSeconds=-1))
 
     token = cluster.service_account_token(namespace, "nobody")
-    async with KubeClient(replace(credentials, token=StaticToken(token))) as nobody:
+    async with KubeClient(replace(credentials, token=RereadToken(lambda _: f"Bearer {token}"))) as nobody:
         with pytest.raises(errors.Forbidden, match="leases"):
             await nobody.get(path)
-    async with KubeClient(replace(credentials, token=StaticToken("wrong"))) as stranger:
+    async with KubeClient(replace(credentials, token=RereadToken(lambda _: "Bearer wrong"))) as stranger:
         with pytest.raises(errors.Unauthorized):
             await stranger.get(path)
     assert await holder_of(api, path) == "y"
@@ -107,7 +107,7 @@ async def test_a_list_in_chunks_is_one_snapshot(api: KubeClient, namespace: str)
 async def test_a_server_with_another_certificate_is_not_talked_to(credentials: Credentials) -> None:
     async with KubeClient(replace(credentials, ssl_context=ssl.create_default_context())) as client:
         with pytest.raises(errors.ApiUnreachable, match=r"(?i)certificate"):
-            await client.get(NAMESPACES.path(None, "default"))
+            await client.get(LEASES.path("default"))
 
 
 # --- answers that never come ------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from fingerv7.adapters.kube.client import KubeClient
-from fingerv7.adapters.kube.credentials import Credentials, StaticToken
+from fingerv7.adapters.kube.credentials import Credentials, RereadToken
 
 PATH = "/apis/coordination.k8s.io/v1/namespaces/ns/leases/a"
 OBJECT = {"metadata": {"name": "a", "resourceVersion": "7"}}
@@ -96,7 +96,7 @@ async def running(*script: Any, **options: Any) -> AsyncIterator[tuple[Server, K
     server = Server(*script)
     listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
     port = listening.sockets[0].getsockname()[1]
-    token = options.pop("token", StaticToken("t-1"))
+    token = options.pop("token", RereadToken(lambda _: "Bearer t-1"))
     credentials = Credentials(f"http://127.0.0.1:{port}", ssl.create_default_context(), token)
     before = asyncio.all_tasks()
     async with KubeClient(credentials, **{"request_timeout_s": 5.0, "rng": lambda: 0.0, **options}) as client:

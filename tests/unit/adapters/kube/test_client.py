@@ -12,7 +12,7 @@ import pytest
 
 from fingerv7.adapters.kube import errors
 from fingerv7.adapters.kube.client import KubeClient
-from fingerv7.adapters.kube.credentials import Credentials, StaticToken
+from fingerv7.adapters.kube.credentials import Credentials, RereadToken
 
 from .scripted_server import CUT, HANG, OBJECT, PATH, Answer, running
 
@@ -111,7 +111,8 @@ async def test_a_write_that_could_not_even_connect_in_time_changed_nothing() -> 
             sock.connect_ex(full.getsockname())
         server = f"http://127.0.0.1:{full.getsockname()[1]}"
         async with KubeClient(
-            Credentials(server, ssl.create_default_context(), StaticToken("t")), request_timeout_s=0.2
+            Credentials(server, ssl.create_default_context(), RereadToken(lambda _: "Bearer t")),
+            request_timeout_s=0.2,
         ) as client:
             with pytest.raises(errors.ApiUnreachable):
                 await client.create(PATH, OBJECT)

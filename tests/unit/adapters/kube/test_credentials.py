@@ -11,7 +11,7 @@ import pytest
 import trustme
 
 from fingerv7.adapters.kube import credentials
-from fingerv7.adapters.kube.credentials import RereadToken, StaticToken, load_credentials
+from fingerv7.adapters.kube.credentials import RereadToken, load_credentials
 from fingerv7.adapters.kube.errors import CredentialsError
 
 from .virtual_time import virtually
@@ -91,10 +91,6 @@ async def test_many_refused_requests_cause_one_reading() -> None:
     answers = await asyncio.gather(*(token.authorization(rejected=old) for _ in range(20)))
     assert set(answers) == {"Bearer 2"}
     assert readings == [False, True]
-
-
-async def test_no_token_is_no_header() -> None:
-    assert await StaticToken(None).authorization() is None
 
 
 def test_outside_a_pod_nothing_is_picked_up_silently(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

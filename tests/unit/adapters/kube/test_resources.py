@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from fingerv7.adapters.kube.resources import EVENTS, FINGERWORKERS, LEASES, NAMESPACES
+from fingerv7.adapters.kube.resources import EVENTS, FINGERWORKERS, LEASES
 
 
 @pytest.mark.parametrize(
@@ -16,7 +16,6 @@ from fingerv7.adapters.kube.resources import EVENTS, FINGERWORKERS, LEASES, NAME
         ),
         (LEASES.path("radio", "w-1"), "/apis/coordination.k8s.io/v1/namespaces/radio/leases/w-1"),
         (EVENTS.path("radio"), "/api/v1/namespaces/radio/events"),
-        (NAMESPACES.path(None, "radio"), "/api/v1/namespaces/radio"),
     ],
 )
 def test_a_path_is_the_one_that_the_api_server_serves(path: str, expected: str) -> None:
