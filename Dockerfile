@@ -1,17 +1,18 @@
 # The images: operator and worker-sidecar, and reference-worker for tests.
 #
-#   docker build --target operator --build-arg BASE=python:3.13-slim-bookworm@sha256:… -t fingerv7-operator .
+#   docker build --target operator -t fingerv7-operator .
 #
-# BASE is any image with a Python from 3.11 on that is built for glibc, and its venv module. It has no default: one
-# would have to be pinned by a digest, and a digest that nobody here could check (these images are built and tested
-# where no registry can be reached) is worse than none. Take the one that `docker buildx imagetools inspect
-# python:3.13-slim-bookworm` tells. `python -m devenv images` makes one of Debian packages where no engine is.
+# BASE is any image with a Python from 3.11 on that is built for glibc, and its venv module. The default is the one that
+# public Dockerfiles pin for this tag; being one of the official image's, the digest can lead to nothing else than one of
+# their Pythons. It was not pulled here, as these images are built and tested where no registry can be reached, on a base
+# of Debian packages (`python -m devenv images`, where no engine is). It does not get younger: give a newer one as
+# `docker buildx imagetools inspect python:3.13-slim-bookworm` tells it.
 #
 # No secret and no index ends up in a layer: pip's settings come as the optional secrets pip.conf and pip-cert.
 #
 # What only the builder knows is a label more: --label org.opencontainers.image.revision=$(git rev-parse HEAD). Probes are
 # the pods' business, as Kubernetes reads no HEALTHCHECK.
-ARG BASE
+ARG BASE=python:3.13.14-slim-bookworm@sha256:67a1e1f215ccda113cfc024e8639049257e88f273898f595b61476d128d387e8
 
 FROM ${BASE} AS build
 # ensurepip brings the pip; whether the base has one of its own does not matter.

@@ -58,16 +58,12 @@ def find_builder(around: Surroundings, progress: Progress) -> Builder:
     """
     for engine in ("docker", "podman"):
         if around.which(engine) and around.engine_answers(engine):
-            base = around.env.get(BASE_VARIABLE)
-            if not base:
-                how = f"{BASE_VARIABLE}=python:3.13-slim-bookworm, better with its @sha256:… (Dockerfile says why)"
-                raise MissingRequirementsError(_PURPOSE, [Missing("the name of a base image", how)])
-            return EngineBuilder(engine, base)
+            return EngineBuilder(engine, around.env.get(BASE_VARIABLE, ""))
     return BuildahBuilder(install_tools(IMAGE_TOOLS, _PURPOSE, around, progress), around)
 
 
 class EngineBuilder:
-    """Docker or podman."""
+    """Docker or podman. Without a base, the Dockerfile's own is taken."""
 
     base_layers: int | None = None
 
@@ -79,7 +75,8 @@ class EngineBuilder:
         return self._base
 
     def build(self, context: Path, target: str, name: str, archive: Path, progress: Progress) -> None:
-        argv = (self._engine, "build", "--target", target, "--tag", name, "--build-arg", f"BASE={self._base}")
+        base = ("--build-arg", f"BASE={self._base}") if self._base else ()
+        argv = (self._engine, "build", "--target", target, "--tag", name, *base)
         with tempfile.TemporaryDirectory(prefix="fingerv7-build-") as folder:
             secrets = pip_secrets(Path(folder))
             _run(f"build-{target}", (*argv, *secrets, str(context)), Path(folder), progress, f"building {name}")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tarfile
 import tomllib
 from io import BytesIO
@@ -10,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from devenv import image_builder, images
-from devenv.errors import MissingRequirementsError
 from devenv.image_builder import EngineBuilder, added_bytes, find_builder, pip_secrets
 from devenv.images import TARGETS, build_images, content_key
 from devenv.progress import Progress, no_progress
@@ -118,14 +118,13 @@ def test_the_images_say_what_they_are_and_which_ports_are_for_others() -> None:
         assert [line for line in stages[target].splitlines() if line.startswith("EXPOSE")] == [f"EXPOSE {port}"]
 
 
-def test_an_engine_needs_to_be_told_the_base(tmp_path: Path) -> None:
+def test_an_engine_takes_the_dockerfile_s_base_unless_it_is_told_another() -> None:
+    assert re.search(r"^ARG BASE=\S+@sha256:[0-9a-f]{64}$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     which = {"docker": "/usr/bin/docker"}.get
-    with pytest.raises(MissingRequirementsError, match="FINGERV7_BASE_IMAGE"):
-        find_builder(Surroundings(env={}, which=which, engine_answers=lambda _: True), no_progress)
-    env = {"FINGERV7_BASE_IMAGE": "python@sha256:1"}
-    found = find_builder(Surroundings(env=env, which=which, engine_answers=lambda _: True), no_progress)
-    assert isinstance(found, EngineBuilder)
-    assert found.identity() == "python@sha256:1"
+    for env, base in (({}, ""), ({"FINGERV7_BASE_IMAGE": "python@sha256:1"}, "python@sha256:1")):
+        found = find_builder(Surroundings(env=env, which=which, engine_answers=lambda _: True), no_progress)
+        assert isinstance(found, EngineBuilder)
+        assert found.identity() == base
 
 
 def test_pips_settings_travel_as_secrets_without_folders_of_the_machine(
