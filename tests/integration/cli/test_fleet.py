@@ -11,6 +11,7 @@ pytestmark = pytest.mark.integration
 LEASE = {"FINGERV7_LEASE_SECONDS": "3", "FINGERV7_RENEW_DEADLINE_SECONDS": "2", "FINGERV7_RETRY_SECONDS": "0.5"}
 
 
+@pytest.mark.long
 def test_a_fleet_from_its_first_stream_to_its_removal(cluster, postgres, cli, tmp_path):
     with Fleet(cluster, postgres, rows=5, poll_interval="500ms", restart=False, folder=tmp_path) as fleet:
         here = ("-n", fleet.namespace)

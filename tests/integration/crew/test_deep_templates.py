@@ -22,7 +22,7 @@ def make_deep(crew: Crew, depth: int) -> None:
     assert "at most 64 levels are accepted" in event
 
 
-@pytest.mark.parametrize("depth", [300, 4_900])
+@pytest.mark.parametrize("depth", [300, pytest.param(4_900, marks=pytest.mark.long)])
 def test_a_pool_that_no_parser_gets_through_stops_no_operator(start_crew: StartCrew, depth: int) -> None:
     crew = start_crew(hollow=True, replicas=1)
     crew.wait(lambda: len(crew.pods()) == 1, "the pool's pod")
@@ -43,6 +43,7 @@ def test_a_pool_that_no_parser_gets_through_stops_no_operator(start_crew: StartC
     crew.wait(lambda: crew.condition()[0] in {"Starting", "AsWanted"}, "the pool goes on when it is mended")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("by_another_leader", [False, True])
 def test_it_can_be_deleted(start_crew: StartCrew, by_another_leader: bool) -> None:
     crew = start_crew(hollow=True, replicas=1)

@@ -20,6 +20,7 @@ def await_pods(crew: Crew, *names: str) -> None:
     crew.wait(lambda: sorted(crew.pods()) == sorted(names), f"exactly these pods: {names}")
 
 
+@pytest.mark.long
 def test_a_quota_that_refuses_pods(start_crew: StartCrew) -> None:
     def allow_two(fleet: Fleet) -> None:
         path = core(fleet.namespace, "resourcequotas")
@@ -87,6 +88,7 @@ def test_a_template_that_no_pod_can_be_built_from(start_crew: StartCrew) -> None
     await_pods(crew, "radio-001", "radio-002")
 
 
+@pytest.mark.long
 def test_no_image_for_the_sidecar(start_crew: StartCrew) -> None:
     crew = start_crew(hollow=True, operator={}, replicas=1)
     crew.await_condition("SidecarImageMissing", "FINGERV7_SIDECAR_IMAGE")
@@ -96,6 +98,7 @@ def test_no_image_for_the_sidecar(start_crew: StartCrew) -> None:
     assert pod["spec"]["initContainers"][0]["image"] == "sidecar:own"
 
 
+@pytest.mark.long
 def test_one_worker_without_its_secret_and_one_whose_pod_was_evicted(start_crew: StartCrew) -> None:
     crew = start_crew(hollow=True, replicas=3)
     missing = {"reason": "CreateContainerConfigError", "message": 'secret "vpn-radio-002" not found'}
@@ -114,6 +117,7 @@ def test_one_worker_without_its_secret_and_one_whose_pod_was_evicted(start_crew:
     crew.wait(lambda: crew.uids().get("radio-003", uid) != uid, "the evicted pod is made again")
 
 
+@pytest.mark.long
 def test_a_secret_that_a_volume_needs_and_no_container_tells_of(start_crew: StartCrew) -> None:
     volumes = [{"name": "vpn", "secret": {"secretName": "vpn-$(FINGERWORKER_NAME)"}}]
     crew = start_crew(hollow=True, replicas=2, template=template(volumes=volumes))
@@ -144,6 +148,7 @@ def test_a_config_map_or_a_key_of_one_that_a_volume_needs(start_crew: StartCrew)
     crew.wait(lambda: crew.condition()[0] == "Starting", "it says so no longer")
 
 
+@pytest.mark.long
 def test_a_field_that_no_pod_has(start_crew: StartCrew) -> None:
     misspelt = {"name": "fingerv7", "image": "fingerv7:1", "command": ["fingerv7"], "imagePullPolcy": "Always"}
     crew = start_crew(hollow=True, replicas=2, template={"spec": {"containers": [misspelt]}})
@@ -180,6 +185,7 @@ def test_a_change_that_no_pod_can_be_made_of_costs_no_pod(start_crew: StartCrew)
     crew.wait(lambda: not set(before.values()) & set(crew.uids().values()), "a pod that can be made replaces them")
 
 
+@pytest.mark.long
 def test_a_fleet_that_is_as_large_as_its_streams_need(start_crew: StartCrew) -> None:
     auto = {"minReplicas": 1, "maxReplicas": 6, "targetLoadPercent": 80, "stabilizationWindow": "3s"}
     crew = start_crew(hollow=True, rows=100, autoscaling=auto)

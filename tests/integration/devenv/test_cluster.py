@@ -146,6 +146,7 @@ def test_the_api_server_comes_back_on_its_port_with_its_objects(own: Cluster) ->
     assert own.kubectl("get", "configmap", "before-the-outage", "-o", "name").strip() == "configmap/before-the-outage"
 
 
+@pytest.mark.long
 def test_two_clusters_stand_side_by_side_and_one_goes_without_the_other(own: Cluster) -> None:
     with start_cluster(name="second", progress=no_progress) as second:
         folder = second.kubeconfig.parent
@@ -159,6 +160,7 @@ def test_two_clusters_stand_side_by_side_and_one_goes_without_the_other(own: Clu
     assert ask(own, "/version", own.admin_token)[0] == 200
 
 
+@pytest.mark.long
 def test_nothing_outlives_an_owner_that_was_killed(own: Cluster) -> None:
     environment = {**os.environ, "PYTHONPATH": PYTHONPATH}
     with subprocess.Popen(
@@ -222,6 +224,7 @@ def devenv(own: Cluster, tmp_path: Path) -> Iterator[Devenv]:
     devenv.run("down", "--all")
 
 
+@pytest.mark.long
 def test_up_stays_until_down_and_its_output_holds_no_password(devenv: Devenv) -> None:
     shown = devenv.run("up", "--name", "mine")
     home = devenv.folder / "mine"
@@ -247,6 +250,7 @@ def test_up_stays_until_down_and_its_output_holds_no_password(devenv: Devenv) ->
     assert devenv.run("status") == "nothing is up; `make up` starts a cluster\n"
 
 
+@pytest.mark.long
 def test_up_repairs_what_a_crash_left(devenv: Devenv) -> None:
     devenv.run("up", "--name", "mine", "--no-postgres")
     home = devenv.folder / "mine"
@@ -258,6 +262,7 @@ def test_up_repairs_what_a_crash_left(devenv: Devenv) -> None:
     assert "mine is up:" in devenv.run("up", "--name", "mine", "--no-postgres")
 
 
+@pytest.mark.long
 def test_an_interrupted_up_leaves_nothing(devenv: Devenv) -> None:
     with devenv.popen("up", "--name", "mine") as process:
         home = devenv.folder / "mine"

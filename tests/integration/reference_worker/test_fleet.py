@@ -34,6 +34,7 @@ def test_what_the_journal_shows_is_what_was_assigned(fleet: Fleet) -> None:
     assert fleet.check(allowed_gap_s=1).ok
 
 
+@pytest.mark.long
 def test_a_dead_worker_is_noticed_by_journal_status_and_checker(fleet: Fleet) -> None:
     dead = fleet.workers["worker-2"]
     begin = fleet.now()
@@ -60,6 +61,7 @@ def test_a_restarted_worker_process_keeps_its_streams(fleet: Fleet) -> None:
     assert {stream for stream, worker in before.items() if worker != "worker-1"} <= set(fleet.running())
 
 
+@pytest.mark.long
 def test_without_a_sidecar_the_probe_stops_the_worker(fleet: Fleet) -> None:
     worker = fleet.workers["worker-3"]
     worker.kill_sidecar(restart=False)
@@ -69,6 +71,7 @@ def test_without_a_sidecar_the_probe_stops_the_worker(fleet: Fleet) -> None:
     assert fleet.check(allowed_gap_s=60).ok
 
 
+@pytest.mark.long
 def test_a_frozen_pod_loses_its_streams_and_thaws_without_an_overlap(fleet: Fleet) -> None:
     worker = fleet.workers["worker-1"]
     worker.pause()

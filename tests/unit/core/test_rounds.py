@@ -203,7 +203,7 @@ class Forgetful(Pool):
         return super().round()
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.integers(1, 6), min_size=2, max_size=4), st.integers(0, 14), EVENTS, st.sampled_from(list(Mode)))
 def test_what_is_reused_is_what_would_have_been_worked_out_anew(capacities, streams, events, mode):
     kinds = (Pool, Forgetful)
