@@ -144,22 +144,25 @@ class WorkerMirror:
             await asyncio.sleep(min(10.0, 0.1 * 2 ** min(failures, 7)) * (0.5 + random.random()))
 
     async def _read(self, serial: int) -> None:
-        """Without a resourceVersion, which makes it a consistent read."""
+        status, body = await self._get()
+        if status == 404 and _reason(body) == "NotFound":
+            self._version = ""
+            self._post(WorkerSeen(serial, None))
+        elif status == 200 and body is not None:
+            self._version = _version(body)
+            self._post(WorkerSeen(serial, body))
+        else:
+            raise HttpError(self._explain(status, body))
+
+    async def _get(self) -> tuple[int, dict[str, Any] | None]:
+        """Status and object, without a resourceVersion, which makes it a consistent read."""
         connection = self._api.connection()
         try:
             async with asyncio.timeout(_READ_TIMEOUT_S):
                 response = await self._api.request(connection, "GET", self._object)
         finally:
             connection.close()
-        body = _json_object(response.body)
-        if response.status == 404 and _reason(body) == "NotFound":
-            self._version = ""
-            self._post(WorkerSeen(serial, None))
-        elif response.status == 200 and body is not None:
-            self._version = _version(body)
-            self._post(WorkerSeen(serial, body))
-        else:
-            raise HttpError(self._explain(response.status, body))
+        return response.status, _json_object(response.body)
 
     def _explain(self, status: int, body: Mapping[str, Any] | None) -> str:
         if status == 403:
@@ -187,16 +190,11 @@ class WorkerMirror:
 
     async def _missed_something(self) -> bool:
         """A stalled watch looks like one without news."""
-        before, connection = self._version, self._api.connection()
-        try:
-            async with asyncio.timeout(_READ_TIMEOUT_S):
-                response = await self._api.request(connection, "GET", self._object)
-        finally:
-            connection.close()
-        body = _json_object(response.body)
-        now = _version(body) if response.status == 200 and body is not None else ""
-        if response.status not in (200, 404):
-            raise HttpError(self._explain(response.status, body))
+        before = self._version
+        status, body = await self._get()
+        now = _version(body) if status == 200 and body is not None else ""
+        if status not in (200, 404):
+            raise HttpError(self._explain(status, body))
         return now != before and self._version == before
 
     async def _follow(self, serial: int) -> None:
