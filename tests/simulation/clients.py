@@ -29,6 +29,7 @@ from fingerv7.adapters.kube.errors import (
 from fingerv7_sidecar.http1 import HttpError, Response
 
 from .network import Link, Watch
+from .once import once
 from .store import Json, RefusedError, parse_path
 
 Params = Mapping[str, str]
@@ -346,17 +347,7 @@ class _Parts:
             self._waiter.set_result(None)
 
 
-_encoded: dict[int, tuple[Json, bytes]] = {}
-
-
-def _bytes(found: Json) -> bytes:
-    """The JSON of an object; it is asked for by several, and objects are never changed in place."""
-    known = _encoded.get(id(found))
-    if known is None or known[0] is not found:
-        if len(_encoded) > 200:
-            _encoded.clear()
-        known = _encoded[id(found)] = (found, orjson.dumps(found))
-    return known[1]
+_bytes = once(orjson.dumps)
 
 
 def _status(status: int, result: Any) -> bytes:

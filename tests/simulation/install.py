@@ -6,8 +6,8 @@ Constants of policy that are written for a T of 20 s are scaled with T, so that 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -18,12 +18,11 @@ from fingerv7.runtime.publisher import Publisher
 from fingerv7_sidecar import api as sidecar_api
 
 from .loop import ProcessDied
+from .once import once
 
 if TYPE_CHECKING:
-    from .store import Json
     from .world import World
 
-_T = TypeVar("_T")
 _REFERENCE_T_S = 20.0
 
 
@@ -50,7 +49,7 @@ class Hooks:
         ):
             self.put(module, name, getattr(module, name) * share)
         for name in ("worker_from_json", "lease_from_json"):
-            self.put(fleet, name, _once(getattr(fleet, name)))
+            self.put(fleet, name, once(getattr(fleet, name)))
         self.put(sidecar_api, "json", orjson)
         self.put(sidecar_api, "time", _Time(world))
         self.put(main, "os", _Os(world))
@@ -76,21 +75,6 @@ def installed() -> Iterator[Hooks]:
         yield hooks
     finally:
         hooks.undo()
-
-
-def _once(parse: Callable[[Json], _T]) -> Callable[[Json], _T]:
-    """Every replica is shown the same objects, which nobody changes: each is read once."""
-    known: dict[int, tuple[Json, _T]] = {}
-
-    def parsed(raw: Json) -> _T:
-        found = known.get(id(raw))
-        if found is None or found[0] is not raw:
-            if len(known) > 200:
-                known.clear()
-            found = known[id(raw)] = raw, parse(raw)
-        return found[1]
-
-    return parsed
 
 
 class _Time:
