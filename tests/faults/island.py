@@ -11,7 +11,6 @@ import os
 import random
 import subprocess
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from devenv.errors import CommandError, Missing, MissingRequirementsError
@@ -76,9 +75,7 @@ class Island:
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._holder.kill()
 
     def _connect(self) -> None:
