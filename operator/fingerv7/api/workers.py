@@ -1,7 +1,7 @@
 """`spec.workers` of a StreamPool: the pods that the operator runs as its workers.
 
-The pod template is the user's: only what a rule looks at is described here, everything else of it is kept as it is
-and judged when a pod is built and created.
+The pod template is the user's: only what a rule looks at is described, here and in `template`; everything else of it
+is kept as it is and judged when a pod is built and created.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
-from pydantic import ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from fingerv7.api.fields import (
     Capability,
@@ -25,6 +25,7 @@ from fingerv7.api.fields import (
     validations,
 )
 from fingerv7.api.fingerworker import CAPABILITIES, SET
+from fingerv7.api.template import WORKER_RULES, container_schema, pod_schema
 from fingerv7.contract import FINGERPRINTING, MAX_CAPABILITIES, MAX_STREAMS, parse_duration
 
 MAX_REPLICAS = 5_000
@@ -38,20 +39,6 @@ Capabilities = Annotated[
 ]
 """Of one of a thousand overrides: how each is spelled is left to the FingerWorker's own rule."""
 SpelledCapabilities = Annotated[list[Capability], Field(min_length=1, max_length=MAX_CAPABILITIES), SET, CAPABILITIES]
-Command = Annotated[
-    Any,
-    WithJsonSchema(
-        {
-            "type": "array",
-            "maxItems": 1000,
-            "x-kubernetes-list-type": "atomic",
-            "items": {"type": "string", "maxLength": 131_071},
-        }
-    ),
-]
-"""Words no longer than Linux starts a process with. Judged by the API server alone: a pool that is stored with
-something else, or without a command that it needs, is served, and its condition says what is wrong.
-"""
 Labels = Annotated[dict[str, Annotated[str, Field(max_length=4096)]], Field(max_length=128)]
 
 _BY_NAME = Keywords((("x-kubernetes-list-type", "map"), ("x-kubernetes-list-map-keys", ("name",))))
@@ -73,27 +60,6 @@ _CONTAINER = Rule(
     "self.template.spec.containers.exists(c, c.name == self.container)",
     "template.spec.containers has no container of the name in spec.workers.container; name the one that is FingerV7",
 )
-NO_COMMAND = (
-    "has no command, so the guard that stops it with its fence cannot start it: write what the image's ENTRYPOINT is "
-    "into `command`, such as [python, -m, fingerv7], and its CMD into `args`. A worker that checks the fence itself "
-    "needs none with spec.workers.fenceCheck: Worker"
-)
-_UNGUARDED = (
-    "{0}.fenceCheck == 'Guard' && {0}.template.spec.containers.exists(c, c.name == {0}.container && "
-    "(!has(c.command) || c.command.size() == 0))"
-)
-_COMMAND_FIRST = Rule(
-    f"oldSelf.hasValue() || !({_UNGUARDED.format('self')})",
-    f"the container that is FingerV7 {NO_COMMAND}",
-    optional_old=True,
-)
-_COMMAND_STAYS = Rule(
-    f"!({_UNGUARDED.format('self')}) || ({_UNGUARDED.format('oldSelf')})",
-    _COMMAND_FIRST.message,
-)
-"""One that is stored without a command can still be scaled; its condition says what it lacks. A rule of its own,
-because CEL does not know how large the value of an optional is, and takes it for unaffordable.
-"""
 _ONE_SOURCE = Rule(
     "has(self.valueFrom) ? has(self.valueFrom.secretKeyRef) != has(self.valueFrom.configMapKeyRef) && "
     "!has(self.value) : has(self.value)",
@@ -132,19 +98,16 @@ class PodMetadata(Model):
 class PodContainer(Model):
     """A container, as in any pod."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", json_schema_extra=container_schema)
 
     name: Annotated[str, Field(min_length=1, max_length=63)]
     """The container's name."""
-    command: Command = None
-    """What it starts, instead of its image's ENTRYPOINT. The container that is FingerV7 needs one with
-    `fenceCheck: Guard`."""
 
 
 class PodSpec(Model):
     """A pod's spec; what is not described here is taken as it is."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", json_schema_extra=pod_schema)
 
     containers: Annotated[list[PodContainer], Field(min_length=1, max_length=32), _BY_NAME]
     """FingerV7 and what else runs beside it."""
@@ -289,7 +252,7 @@ class Autoscaling(Model):
 class Workers(Model):
     """The fleet that the operator runs for the pool: a FingerWorker and a pod for each number from 1."""
 
-    model_config = ConfigDict(json_schema_extra=validations(_CONTAINER, _COMMAND_FIRST, _COMMAND_STAYS))
+    model_config = ConfigDict(json_schema_extra=validations(_CONTAINER, *WORKER_RULES))
 
     replicas: Replicas = 1
     """How many; `kubectl scale streampool` changes it."""

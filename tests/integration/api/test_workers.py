@@ -113,6 +113,41 @@ def test_what_cannot_work_is_refused(api, pool, wrong, sentence):
 
 
 @pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"livenessProbe": {"httpGet": {"port": 80}}}, "has a livenessProbe; the operator sets it"),
+        ({"startupProbe": {}}, "has a startupProbe; the operator sets it"),
+        ({"lifecycle": {"postStart": {"exec": {"command": ["x"]}}}}, "has a postStart hook; while that runs"),
+        ({"lifecycle": {"preStop": {"sleep": {"seconds": 5}}}}, "has a preStop hook; the operator sets it"),
+    ],
+)
+def test_a_worker_s_own_probes_and_hooks_are_refused_and_those_beside_it_are_not(api, pool, fields, sentence):
+    beside = {"name": "logs", "image": "logs:1", **fields}
+    api.create(pool(workers={"template": {"spec": {"containers": [FINGERV7, beside]}}}))
+    assert sentence in api.refusal(pool(workers={"template": {"spec": {"containers": [{**FINGERV7, **fields}]}}}))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right", "sentence"),
+    [
+        ({"hostNetwork": True}, {"hostNetwork": False}, "the sidecar needs the ports 8089 and 8090 in every pod"),
+        ({"hostPID": True}, {"hostPID": False}, "could read the sidecar's token"),
+        ({"shareProcessNamespace": True}, {"shareProcessNamespace": None}, "could read the sidecar's token"),
+        ({"serviceAccountName": "radio"}, {"serviceAccountName": ""}, "every worker has an account of its own"),
+        ({"serviceAccount": "radio"}, {"serviceAccount": None}, "every worker has an account of its own"),
+        ({"restartPolicy": "OnFailure"}, {"restartPolicy": "Always"}, "it must be Always"),
+    ],
+)
+def test_what_would_undo_the_hand_over_is_refused_of_a_pod(api, pool, wrong, right, sentence):
+    for fields, accepted in ((wrong, False), (right, True)):
+        body = pool(workers={"template": {"spec": {**TEMPLATE["spec"], **fields}}})
+        if accepted:
+            api.create(body)
+        else:
+            assert sentence in api.refusal(body)
+
+
+@pytest.mark.parametrize(
     "workers",
     [
         {"template": without_command(), "fenceCheck": "Worker"},
@@ -145,12 +180,14 @@ def rules(crd: dict) -> list:
     return spec["properties"]["workers"]["x-kubernetes-validations"]
 
 
-def test_a_pool_that_was_stored_without_a_command_can_still_be_scaled(requests, cluster, namespace, pool, earlier):
+def test_a_pool_that_was_stored_with_another_container_can_still_be_scaled(
+    requests, cluster, namespace, pool, earlier
+):
     before = copy.deepcopy(earlier)
-    rules(before)[:] = [rule for rule in rules(before) if NO_COMMAND not in rule["message"]]
+    rules(before)[:] = [rule for rule in rules(before) if "the container that is FingerV7" not in rule["message"]]
     assert len(rules(before)) < len(rules(earlier))
     path = f"/apis/earlier.example/v1alpha1/namespaces/{namespace}/earlierpools"
-    body = pool(workers={"template": without_command()}) | {"apiVersion": "earlier.example/v1alpha1"}
+    body = pool(workers={"template": without_command(livenessProbe={})}) | {"apiVersion": "earlier.example/v1alpha1"}
     body["kind"] = "EarlierPool"
 
     def in_force() -> bool:
@@ -166,8 +203,12 @@ def test_a_pool_that_was_stored_without_a_command_can_still_be_scaled(requests, 
     requests.merge(f"{path}/radio", {"metadata": {"finalizers": ["fingerv7.io/drain"]}})
     requests.merge(f"{path}/radio", {"spec": {"workers": {"replicas": 7}}})
     requests.merge(f"{path}/radio", {"spec": {"workers": {"template": TEMPLATE}}})
-    with pytest.raises(ApiError, match=NO_COMMAND):
-        requests.merge(f"{path}/radio", {"spec": {"workers": {"template": without_command()}}})
+    for wrong, sentence in (
+        (without_command(), NO_COMMAND),
+        (body["spec"]["workers"]["template"], "a livenessProbe"),
+    ):
+        with pytest.raises(ApiError, match=sentence):
+            requests.merge(f"{path}/radio", {"spec": {"workers": {"template": wrong}}})
     requests.merge(f"{path}/radio", {"metadata": {"finalizers": []}})
 
 

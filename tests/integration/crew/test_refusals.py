@@ -80,9 +80,9 @@ def test_an_account_that_is_somebody_elses_is_left_alone(start_crew: StartCrew) 
 
 
 def test_a_template_that_no_pod_can_be_built_from(start_crew: StartCrew) -> None:
-    probed = {**WORKER, "livenessProbe": {"exec": {"command": ["true"]}}}
-    crew = start_crew(hollow=True, replicas=2, template={"spec": {"containers": [probed]}})
-    crew.await_condition("TemplateInvalid", "livenessProbe")
+    ported = {**WORKER, "ports": [{"containerPort": 8090}]}
+    crew = start_crew(hollow=True, replicas=2, template={"spec": {"containers": [ported]}})
+    crew.await_condition("TemplateInvalid", "has port 8090, which the sidecar uses")
     crew.wait(lambda: crew.events("TemplateInvalid"), "an Event tells it")
     crew.patch(template=template())
     await_pods(crew, "radio-001", "radio-002")

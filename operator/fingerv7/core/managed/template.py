@@ -13,7 +13,16 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from fingerv7.api.workers import NO_COMMAND
+from fingerv7.api.template import (
+    HOST_NETWORK,
+    NO_COMMAND,
+    OWN_ACCOUNT,
+    POST_START,
+    PRE_STOP,
+    RESTARTED,
+    SHARED_PROCESSES,
+    WORKERS_PROBE,
+)
 
 CONFIG_VOLUME, TOKEN_VOLUME = "fingerv7-config", "fingerv7-token"
 SIDECAR_NAME = "fingerv7-sidecar"
@@ -25,10 +34,6 @@ _OWN_PREFIX = "fingerv7.io/"
 _VARIABLE = re.compile(r"\$\$|\$\((FINGERWORKER_NAME|FINGERWORKER_ORDINAL)\)")
 _SECRET_REFERENCES = {"nodePublishSecretRef": "name", "secretRef": "name"}
 """Of csi, and of the volumes that were there before it."""
-_WORKERS_PROBE = (
-    "the operator sets it, because only a look at the fence stops a worker in time. Use a readinessProbe, or "
-    "WORKER_HEALTH_URL in spec.workers.sidecar.env"
-)
 
 
 class TemplateError(ValueError):
@@ -74,25 +79,14 @@ def the_worker(spec: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 def _check_pod(spec: Mapping[str, Any]) -> None:
     if spec.get("restartPolicy", "Always") != "Always":
-        raise TemplateError(
-            f"spec.restartPolicy is {spec['restartPolicy']!r}; it must be Always, because a worker that the fence "
-            "stopped has to come back"
-        )
+        raise TemplateError(f"spec.restartPolicy is {spec['restartPolicy']!r}; {RESTARTED}")
     if spec.get("hostNetwork"):
-        raise TemplateError(
-            f"spec.hostNetwork: the sidecar needs the ports {LOCAL_PORT} and {PUBLIC_PORT} in every pod, so two pods "
-            "could not share a node, and the node would show the streams' URLs; leave it out"
-        )
+        raise TemplateError(f"spec.hostNetwork: {HOST_NETWORK}")
     for shared in ("shareProcessNamespace", "hostPID"):
         if spec.get(shared):
-            raise TemplateError(
-                f"spec.{shared}: other containers could read the sidecar's token through /proc; leave it out"
-            )
+            raise TemplateError(f"spec.{shared}: {SHARED_PROCESSES}")
     if spec.get("serviceAccountName") or spec.get("serviceAccount"):
-        raise TemplateError(
-            "spec.serviceAccountName: every worker has an account of its own, of which only the sidecar has the "
-            "token; leave it out"
-        )
+        raise TemplateError(f"spec.serviceAccountName: {OWN_ACCOUNT}")
     for volume in spec["volumes"]:
         if volume.get("name") in (CONFIG_VOLUME, TOKEN_VOLUME):
             raise TemplateError(f"spec.volumes: {volume['name']} is the operator's; choose another name")
@@ -139,18 +133,12 @@ def _check_command(command: Any, where: str) -> None:
 def _check_worker(worker: Mapping[str, Any], where: str) -> None:
     for probe in ("livenessProbe", "startupProbe"):
         if worker.get(probe) is not None:
-            raise TemplateError(f"{where} has a {probe}; {_WORKERS_PROBE}")
+            raise TemplateError(f"{where} has a {probe}; {WORKERS_PROBE}")
     lifecycle = _object(worker.get("lifecycle"), f"{where}: lifecycle")
     if lifecycle.get("postStart") is not None:
-        raise TemplateError(
-            f"{where} has a postStart hook; while that runs, a kubelet stops the container for nothing, not even its "
-            "fence. Do it before the worker starts, in `command`"
-        )
+        raise TemplateError(f"{where} has a postStart hook; {POST_START}")
     if lifecycle.get("preStop") is not None:
-        raise TemplateError(
-            f"{where} has a preStop hook; the operator sets it, to hand the streams over first. What the worker has "
-            "to do after that belongs behind its SIGTERM"
-        )
+        raise TemplateError(f"{where} has a preStop hook; {PRE_STOP}")
     if worker.get("restartPolicy", "Always") != "Always" or worker.get("restartPolicyRules"):
         raise TemplateError(
             f"{where} has a restartPolicy of its own; leave it out, because a worker that the fence stopped has to "
