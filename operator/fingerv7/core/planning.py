@@ -25,7 +25,6 @@ NO_PLAN = Plan(
     unplaced=(),
     imbalance_before_percent=0.0,
     imbalance_after_percent=0.0,
-    lower_bound=0,
 )
 
 

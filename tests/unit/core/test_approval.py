@@ -11,7 +11,7 @@ from fingerv7.core.planner.model import Move, Plan, Trigger
 
 
 def plan(*moves: Move) -> Plan:
-    return Plan({}, moves, (), 40.0, 3.0, lower_bound=1)
+    return Plan({}, moves, (), 40.0, 3.0, count_fewest=lambda: 1)
 
 
 A = Move("s1", "w1", "w2", Trigger.Imbalance)

@@ -24,7 +24,7 @@ def streams(count, **options):
 
 def told(stream, all_streams, candidates, target, *, current=None, moves=(), unplaced=(), policy=None, **options):
     balanced = options.pop("balanced", True)
-    made = Plan(target, moves, unplaced, 32.0, 4.0, lower_bound=0, judge=lambda: balanced)
+    made = Plan(target, moves, unplaced, 32.0, 4.0, judge=lambda: balanced)
     current = target if current is None else current
     return explain(stream, all_streams, candidates, current, made, policy or Policy(), **options)
 
@@ -192,7 +192,7 @@ def test_an_unknown_stream():
 def test_every_trigger_has_a_sentence(trigger, sentence):
     fleet = workers(worker("old", 10), worker("new", 10, "vpn", capacity_changed=True))
     all_streams = streams(1, capabilities=frozenset({"vpn"}), location="rome")
-    made = Plan({"s00": "new"}, (), (), 32.0, 4.0, lower_bound=0)
+    made = Plan({"s00": "new"}, (), (), 32.0, 4.0)
     move = Move("s00", None if trigger is Trigger.NewStream else "old", "new", trigger)
     assert because(move, all_streams, fleet, Policy(), made) == sentence
 

@@ -12,7 +12,7 @@ from fingerv7.core.rounds import Decision
 from fingerv7.runtime.consent import EXAMPLES, Consent
 
 MOVES = tuple(Move(f"s{n:02}", "a" if n else None, "b", Trigger.Imbalance) for n in range(30))
-PLAN = Plan({}, MOVES, (), 40.2, 2.9, lower_bound=29)
+PLAN = Plan({}, MOVES, (), 40.2, 2.9, count_fewest=lambda: 29)
 PROPOSAL = propose(PLAN)
 NOTHING = Decision([], 0.0, {}, {}, {}, {}, {}, [], frozenset(), frozenset(), None, judged=True)
 PROPOSES = replace(NOTHING, proposal=PROPOSAL)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fingerv7.core.planner.arrays import Bools, Codes, Ints, counts, sums
+from fingerv7.core.planner.exchanging import fewest_to_exchange
 from fingerv7.core.planner.fairness import Fair
 from fingerv7.core.planner.passing import Passing
 from fingerv7.core.planner.problem import Problem
@@ -35,11 +36,11 @@ def fewest_to_place(problem: Problem, placed: Bools) -> int:
 
 def fewest_to_reach(problem: Problem, owner: Codes, placed: Bools, reached: Ints) -> int:
     """Moves of streams with an owner (S,) without which those that are `placed` (S,) cannot make up the loads
-    `reached` (W,), where all weigh the same; as `fewest_to_balance`, with capabilities looked at: along a chain of
-    workers each has to give a stream for one that it is given. Where there are many kinds these are left out.
+    `reached` (W,); as `fewest_to_balance`, with capabilities looked at: along a chain of workers each has to give a
+    stream for one that it is given. Where there are many kinds, or streams differ in weight, chains are left out.
     """
     if len(problem.weights) > 1:
-        return 0
+        return fewest_to_exchange(problem, owner, placed, reached)
     return _fewest_to_leave(problem, placed, placed & (owner >= 0), owner, reached)
 
 

@@ -170,17 +170,24 @@ class Plan:
     imbalance_before_percent: float
     """Largest distance of a worker's load from the mean, in percent points of its capacity."""
     imbalance_after_percent: float
-    lower_bound: int
-    """Fewest moves of streams with a live, keeping owner that the repairs can do with; one for each stream that came
-    home or had its turn to rotate; and the fewest that then led to the loads which balancing reached. Counted from
-    owners and loads, not from the moves; exact for weights of one without locations, unless there are many kinds."""
     owned_moves: int = 0
     """Moves of streams with a live, keeping owner: what `lower_bound` bounds."""
     loads_before: Mapping[str, float] = field(default_factory=dict)
     """Worker → weight / capacity, in percent; empty where nothing was planned."""
     loads_after: Mapping[str, float] = field(default_factory=dict)
+    count_fewest: Callable[[], int] = field(default=lambda: 0, repr=False, compare=False)
+    """Finds out what `lower_bound` says."""
     judge: Callable[[], bool] = field(default=lambda: True, repr=False, compare=False)
     """Finds out what `balanced` says."""
+
+    @cached_property
+    def lower_bound(self) -> int:
+        """Fewest moves of streams with a live, keeping owner that the repairs can do with; one for each stream that
+        came home or had its turn to rotate; and the fewest that then led to the loads which balancing reached.
+        Counted from owners and loads, not from the moves, when somebody asks; exact for weights of one without
+        locations, unless there are many kinds.
+        """
+        return self.count_fewest()
 
     @cached_property
     def balanced(self) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 
@@ -56,7 +57,6 @@ def _nobody(problem: Problem) -> Plan:
         unplaced=tuple(map(Unplaced, problem.ids, (problem.why_not[b] for b in blocks.tolist()))),
         imbalance_before_percent=0.0,
         imbalance_after_percent=0.0,
-        lower_bound=0,
     )
 
 
@@ -83,20 +83,21 @@ class _Round:
         was_owned = p.owner[waiting] != NOBODY
         if was_owned.any() and not was_owned.all():
             waiting = np.concatenate((waiting[was_owned], waiting[~was_owned]))
-        forced, wished = least + int(self._is_kept(homeless).sum()), 0
+        least += int(self._is_kept(homeless).sum())
+        forced: list[Callable[[], int]] = []
+        wished = spared = 0
 
         asked = len(waiting)
         waiting = self._place(waiting)
         if np.any(self._codes == _CODE[Trigger.MakingRoom]):
-            stays = int(self._is_kept(waiting).sum())
-            forced = max(forced, fewest_to_place(p, fleet.owner >= 0) + stays)
+            forced.append(partial(self._more_to_place, fleet.owner >= 0, waiting, least))
         if len(waiting) == asked:
             # Only when nothing else moves: loads are judged once repairs have settled.
             waited, balancing = waiting, balance(fleet)
             if balancing:
                 self._label(np.flatnonzero(fleet.owner != p.owner), busy=before > 0)
                 waiting = self._place(waiting)
-                forced += self._fewest_to_balance(balancing, np.setdiff1d(waited, waiting))
+                forced.append(partial(self._fewest_to_balance, balancing, np.setdiff1d(waited, waiting)))
             else:
                 rotated = rotate(fleet)
                 self._mark(rotated, Trigger.Rotation)
@@ -105,9 +106,17 @@ class _Round:
                     waiting = self._place_later(squeeze(fleet, waiting, p.capacity))
                 wished = int((fleet.owner[rotated] != p.owner[rotated]).sum())
             # Who left an over-full worker and is back now did not have to move after all.
-            forced -= int(((fleet.owner[waited] >= 0) & (fleet.owner[waited] == p.owner[waited])).sum())
-        forced -= int(self._is_kept(waiting).sum())
-        return self._answer(np.sort(waiting), before, imbalance_before, max(0, forced) + wished)
+            spared = int(((fleet.owner[waited] >= 0) & (fleet.owner[waited] == p.owner[waited])).sum())
+        spared += int(self._is_kept(waiting).sum())
+
+        def fewest() -> int:
+            return max(0, least + sum(count() for count in forced) - spared) + wished
+
+        return self._answer(np.sort(waiting), before, imbalance_before, fewest)
+
+    def _more_to_place(self, placed: Bools, waiting: Ints, least: int) -> int:
+        """How many more moves than at `least` the repairs cannot do without."""
+        return max(0, fewest_to_place(self.problem, placed) + int(self._is_kept(waiting).sum()) - least)
 
     def _fewest_to_balance(self, balancing: Balancing, placed: Ints) -> int:
         """Moves that did not come about without: who is home now, and then the loads that balancing led to, with the
@@ -120,8 +129,8 @@ class _Round:
             return came_home
         coming = int(p.weight[home].sum() + p.weight[placed].sum())
         least = fewest_to_balance(p, owner, balancing.used, fleet.used, balancing.fair, coming)
-        if p.blocks > 1 and least < int(((owner >= 0) & (owner != fleet.owner)).sum()):
-            # Not as few as that: there may be chains, which take longer to count.
+        if (p.blocks > 1 or len(p.weights) > 1) and least < int(((owner >= 0) & (owner != fleet.owner)).sum()):
+            # Not as few as that: there may be chains, and exchanges, which take longer to count.
             least = max(least, fewest_to_reach(p, owner, fleet.owner >= 0, fleet.used))
         return came_home + least
 
@@ -208,7 +217,7 @@ class _Round:
             home = p.at_home[blocks, p.kind[target]] & ~p.at_home[blocks, p.kind[source]]
             self._mark(moved[home], Trigger.ComingHome)
 
-    def _answer(self, left: Ints, before: Ints, imbalance_before: float, lower_bound: int) -> Plan:
+    def _answer(self, left: Ints, before: Ints, imbalance_before: float, fewest: Callable[[], int]) -> Plan:
         p, fleet = self.problem, self.fleet
         moved = np.flatnonzero((fleet.owner != p.owner) & (fleet.owner >= 0))
         owned = int(self._is_kept(moved).sum())
@@ -222,9 +231,9 @@ class _Round:
             ),
             imbalance_before_percent=100 * imbalance_before,
             imbalance_after_percent=100 * spread(p, fleet.open, fleet.used, mean_parts(fleet, fleet.used))[0],
-            lower_bound=lower_bound,
             owned_moves=owned,
             loads_before=Loads(p.names, 100 * before / capacity),
             loads_after=Loads(p.names, 100 * fleet.used / capacity),
+            count_fewest=fewest,
             judge=lambda: (tolerable(fleet) or tolerable(fleet, fair_parts(fleet))) and not len(strangers(fleet)),
         )
