@@ -235,7 +235,8 @@ def _says_what_it_runs(lease: Lease, worker: Worker) -> bool:
 
 
 def _orphaned(workers: Mapping[str, Worker], leases: Mapping[str, Lease], now: float) -> dict[tuple[str, str], float]:
-    """Suspects of before this leader's time whose Leases are gone: FingerWorkers that were never given anything.
+    """Suspects of before this leader's time whose Leases are gone, or made anew and held by nobody yet: FingerWorkers
+    that were never given anything.
 
     Nobody has said what they run (who was given something had said so), or no leader has ever seen them: recreated,
     perhaps, while none was in office. Where none ever was, all are new.
@@ -245,7 +246,7 @@ def _orphaned(workers: Mapping[str, Worker], leases: Mapping[str, Lease], now: f
     return {
         (name, worker.uid): now
         for name, worker in workers.items()
-        if name not in leases and not worker.assignment.epoch
+        if not worker.assignment.epoch and (name not in leases or not leases[name].holder)
     }
 
 

@@ -80,24 +80,36 @@ def test_a_lease_that_somebody_deletes_takes_no_doubt_away(lease):
     assert watcher.look(HEEDLESS_S, worker=recreated, lease=lease).may_grant("x")
 
 
-@pytest.mark.parametrize("seen_by", [0, 7])
-def test_to_a_new_leader_a_worker_without_lease_that_was_never_given_anything_may_run_what_it_was_before(seen_by):
-    recreated = replace(WORKER, uid="uid-b", assignment=Assignment(leader_epoch=seen_by))
+UNHELD = replace(LEASE, holder="", applied=None)
+RELEASED = replace(LEASE, applied=None, released=Release("uid-b", "pod/1"))
+
+
+def first_looks(leases, **assignment) -> list[bool]:
+    """What a new leader may grant at once, and after nearly and after all of the time, beside a worker that was led."""
+    recreated = replace(WORKER, uid="uid-b", assignment=replace(Assignment(), **assignment))
     led = replace(WORKER, name="b", uid="uid-c", assignment=replace(HELD, leader_epoch=7))
-    doubts = Doubts()
-    for now, may in (0.0, False), (HEEDLESS_S - 1, False), (HEEDLESS_S, True):
-        doubts.look({"a": recreated, "b": led}, {}, {}, {}, TIMING, now, confirmed=frozenset())
-        assert doubts.may_grant("x") is may
+    doubts, may = Doubts(), []
+    seen = {name: observe(None, lease, 0.0) for name, lease in leases.items()}
+    for now in (0.0, HEEDLESS_S - 1, HEEDLESS_S):
+        doubts.look({"a": recreated, "b": led}, leases, seen, {}, TIMING, now, confirmed=frozenset())
+        may.append(doubts.may_grant("x"))
+    return may
 
 
-def test_not_where_no_leader_ever_was_nor_one_that_was_given_something():
-    new = replace(WORKER, assignment=Assignment())
-    assert Watcher().look(0.0, worker=new, lease=None).may_grant("x")
-    assert (
-        Watcher()
-        .look(0.0, worker=replace(WORKER, assignment=replace(HELD, leader_epoch=7)), lease=None)
-        .may_grant("x")
-    )
+@pytest.mark.parametrize("leases", [{}, {"a": UNHELD}], ids=["no Lease", "a new Lease"])
+@pytest.mark.parametrize("seen_by", [0, 7])
+def test_to_a_new_leader_a_worker_that_nobody_speaks_for_may_run_what_it_was_given_before(seen_by, leases):
+    assert first_looks(leases, leader_epoch=seen_by) == [False, False, True]
+
+
+def test_not_one_that_was_given_something_or_whose_sidecar_says_that_it_runs_nothing():
+    assert first_looks({}, leader_epoch=7, epoch=1) == [True] * 3
+    assert first_looks({"a": RELEASED}, leader_epoch=7) == [True] * 3
+
+
+def test_where_there_never_was_a_leader_all_workers_are_new():
+    assert Watcher().look(0.0, worker=replace(WORKER, assignment=Assignment()), lease=None).may_grant("x")
+    assert Watcher().look(0.0, worker=replace(WORKER, assignment=Assignment()), lease=UNHELD).may_grant("x")
 
 
 def test_a_sidecar_that_restarts_over_and_over_does_not_begin_its_time_anew():
