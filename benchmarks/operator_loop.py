@@ -163,7 +163,7 @@ async def measure() -> None:
     report("decide", seconds, "thread")
     timed("tell", lambda: loop._tell(world, decision))
     timed("patience", lambda: loop._patience(world, decision))
-    report("tend", [await longest_block(loop._tend(world, decision)) for _ in range(RUNS)])
+    report("tend", [await longest_block(loop._registrar.tend(loop.pool, world, decision)) for _ in range(RUNS)])
     users = (loop._consent, loop._overrides)
     shows = []
     for _ in range(RUNS):

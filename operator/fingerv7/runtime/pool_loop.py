@@ -11,13 +11,12 @@ import contextlib
 import functools
 import logging
 import math
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from fingerv7.adapters.kube.lane import Lane
 from fingerv7.adapters.postgres.source import SourceState
-from fingerv7.api.streampool import Registration, StreamPool
+from fingerv7.api.streampool import StreamPool
 from fingerv7.core.catalog import Snapshot
 from fingerv7.core.managed.report import Report, as_stored
 from fingerv7.core.model import Stream
@@ -27,7 +26,7 @@ from fingerv7.runtime.catalog import PoolCatalog
 from fingerv7.runtime.clocks import Clocks
 from fingerv7.runtime.consent import Consent
 from fingerv7.runtime.fleet import PoolKey
-from fingerv7.runtime.office import AT_ONCE, Office
+from fingerv7.runtime.office import Office
 from fingerv7.runtime.overrides import Overrides
 from fingerv7.runtime.prober import Prober
 from fingerv7.runtime.publisher import Publisher
@@ -226,7 +225,10 @@ class PoolLoop:
             self._chores = asyncio.create_task(self._chore(world, decision, moving=moving))
 
     async def _chore(self, world: World, decision: Decision, *, moving: bool) -> None:
-        await self._tend(world, decision)
+        await self._registrar.tend(self.pool, world, decision)
+        empty = all(worker.assignment.empty for worker in world.workers.values()) and not world.unknown
+        if world.rules.deleting and empty and world.barrier_passed:
+            self.finished.set()
         if not moving:
             # Shown when the round has settled: a status in between would be rewritten within milliseconds.
             users = (self._consent, self._overrides)
@@ -309,44 +311,6 @@ class PoolLoop:
     def _judge_source(self, *, counts: bool) -> None:
         if self._barrier_passed:
             self._catalog.judge(self.pool, held_catalog(self._fleet.workers_of(self.key).values()), counts=counts)
-
-    async def _tend(self, world: World, decision: Decision) -> None:
-        """Leases, finalizers, registrations and removals; of thousands of new workers, a portion a round."""
-        spec, now = self.pool.spec, self._clocks.monotonic()
-        takeover_s = world.rules.timing.takeover_after_ms / 1000
-        work: list[Coroutine[Any, Any, None]] = []
-        for name, worker in world.workers.items():
-            empty = worker.assignment.empty and name not in world.unknown
-            expired = decision.health[name].silent_s * 1000 >= spec.liveness.remove_after_ms
-            if not self._registrar.due(name):
-                continue
-            if not worker.deleting and (not worker.finalizer or name not in world.leases):
-                work.append(self._registrar.prepare(worker, world.leases.get(name)))
-            elif worker.deleting and worker.finalizer and empty:
-                work.append(self._registrar.let_go(worker))
-            elif worker.created_by_operator and decision.standings[name].stop and expired and empty:
-                work.append(self._registrar.remove(worker))
-        for name, lease in world.leases.items():
-            if lease.pool != self.key[1] or self._has_worker(name, world) or not self._registrar.due(name):
-                continue
-            silent_s = now - world.observations[name].since
-            if silent_s >= max(takeover_s, lease.duration_ms / 1000):
-                # Of a worker that is no more: nothing runs under it, and who comes back makes or gets another one.
-                work.append(self._registrar.forget(lease))
-            elif lease.register and lease.holder and silent_s < takeover_s:
-                is_open = spec.registration is Registration.OPEN
-                work.append(self._registrar.register(lease, self.key[1], is_open=is_open))
-        for coroutine in work[AT_ONCE:]:
-            coroutine.close()
-        await asyncio.gather(*work[:AT_ONCE])
-        empty_pool = all(worker.assignment.empty for worker in world.workers.values()) and not world.unknown
-        if world.rules.deleting and empty_pool and world.barrier_passed:
-            self.finished.set()
-
-    def _has_worker(self, name: str, world: World) -> bool:
-        """Whether there is a FingerWorker of that name, also one that cannot be read or is another pool's."""
-        namespace, _ = self.key
-        return name in world.unreadable or (namespace, name) in self._fleet.workers.store
 
     def _patience(self, world: World, decision: Decision) -> float:
         """Seconds until a look is due even when nothing happens."""

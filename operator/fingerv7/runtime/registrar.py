@@ -7,16 +7,20 @@ is the hand-over's. Deleting a FingerWorker is a drain: the finalizer goes when 
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Coroutine
 from typing import Any
 
 from fingerv7.adapters.kube.errors import Conflict, Invalid, KubeError, NotFound
 from fingerv7.adapters.kube.objects import CREATED_BY, CREATED_BY_OPERATOR, finalizer_patch
 from fingerv7.adapters.kube.resources import FINGERWORKERS, LEASES
+from fingerv7.api.streampool import Registration, StreamPool
 from fingerv7.contract import FINALIZER, POOL_LABEL
 from fingerv7.core.model import Lease, Worker
 from fingerv7.core.registration import RegistrationError, worker_spec
-from fingerv7.runtime.office import Office
+from fingerv7.core.rounds import Decision, World
+from fingerv7.runtime.office import AT_ONCE, Office
 from fingerv7.runtime.term import SupersededError
 
 log = logging.getLogger(__name__)
@@ -37,10 +41,42 @@ class Registrar:
         self._namespace = namespace
         self._not_before: dict[str, float] = {}
 
-    async def prepare(self, worker: Worker, lease: Lease | None) -> None:
+    async def tend(self, pool: StreamPool, world: World, decision: Decision) -> None:
+        """Leases, finalizers, registrations and removals; of thousands of new workers, a portion a round."""
+        spec, now = pool.spec, self._clock()
+        takeover_s = world.rules.timing.takeover_after_ms / 1000
+        work: list[Coroutine[Any, Any, None]] = []
+        for name, worker in world.workers.items():
+            empty = worker.assignment.empty and name not in world.unknown
+            expired = decision.health[name].silent_s * 1000 >= spec.liveness.remove_after_ms
+            if not self._due(name):
+                continue
+            if not worker.deleting and (not worker.finalizer or name not in world.leases):
+                work.append(self._prepare(worker, world.leases.get(name)))
+            elif worker.deleting and worker.finalizer and empty:
+                work.append(self.let_go(worker))
+            elif worker.created_by_operator and decision.standings[name].stop and expired and empty:
+                work.append(self._remove(worker))
+        for name, lease in world.leases.items():
+            if lease.pool != pool.metadata.name or self._has_worker(name, world) or not self._due(name):
+                continue
+            silent_s = now - world.observations[name].since
+            if silent_s >= max(takeover_s, lease.duration_ms / 1000):
+                # Of a worker that is no more: nothing runs under it, and who comes back makes or gets another one.
+                work.append(self._forget(lease))
+            elif lease.register and lease.holder and silent_s < takeover_s:
+                is_open = spec.registration is Registration.OPEN
+                work.append(self._register(lease, lease.pool, is_open=is_open))
+        for coroutine in work[AT_ONCE:]:
+            coroutine.close()
+        await asyncio.gather(*work[:AT_ONCE])
+
+    def _has_worker(self, name: str, world: World) -> bool:
+        """Whether there is a FingerWorker of that name, also one that cannot be read or is another pool's."""
+        return name in world.unreadable or (self._namespace, name) in self._fleet.workers.store
+
+    async def _prepare(self, worker: Worker, lease: Lease | None) -> None:
         """Whatever of Lease and finalizer is missing."""
-        if worker.deleting:
-            return
         if not worker.finalizer:
             await self._guarded("finalizer", worker.name, self._set_finalizer(worker, present=True))
         if lease is None and self._fleet.lease(self._namespace, worker.name) is None:
@@ -55,17 +91,17 @@ class Registrar:
         lease = self._fleet.lease(self._namespace, worker.name)
         gone = self._fleet.workers.store.get((self._namespace, worker.name)) is None
         if gone and lease and lease.pool == worker.pool and (not lease.holder or lease.shows_release(worker.uid)):
-            await self.forget(lease)
+            await self._forget(lease)
 
-    async def forget(self, lease: Lease) -> None:
+    async def _forget(self, lease: Lease) -> None:
         """Delete the Lease of a worker that does not exist any more."""
         await self._guarded("forget", lease.name, self._delete_lease(lease))
 
-    async def remove(self, worker: Worker) -> None:
+    async def _remove(self, worker: Worker) -> None:
         """Delete a worker that registered itself and has been silent for `removeAfter`."""
-        await self._guarded("remove", worker.name, self._remove(worker))
+        await self._guarded("remove", worker.name, self._delete_worker(worker))
 
-    async def register(self, lease: Lease, pool: str, *, is_open: bool) -> None:
+    async def _register(self, lease: Lease, pool: str, *, is_open: bool) -> None:
         """Create the FingerWorker that a Lease asks for, or say on the Lease what is wrong."""
         try:
             spec = worker_spec(lease.register, pool)
@@ -136,7 +172,7 @@ class Registrar:
         else:
             self._fleet.workers.forget((self._namespace, worker.name), worker.uid)
 
-    async def _remove(self, worker: Worker) -> None:
+    async def _delete_worker(self, worker: Worker) -> None:
         path = FINGERWORKERS.path(self._namespace, worker.name)
         await self._api.delete(path, uid=worker.uid, resource_version=str(worker.resource_version))
         log.info("removed", extra={"worker": worker.name, "reason": "silent for removeAfter"})
@@ -150,7 +186,7 @@ class Registrar:
         await self._recorder.record(self._namespace, involved, type="Warning", reason=reason, message=message)
         self._put_off(lease.name)
 
-    def due(self, name: str) -> bool:
+    def _due(self, name: str) -> bool:
         """Whether a try makes sense already, after one that was refused."""
         return self._clock() >= self._not_before.get(name, 0.0)
 
