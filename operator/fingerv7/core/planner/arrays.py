@@ -23,6 +23,8 @@ def counts(groups: Codes, count: int) -> Ints:
 
 def sums(groups: Codes, amounts: Ints | Floats | Bools, count: int) -> Floats:
     """The sum of the amounts of each group; exact for whole numbers."""
+    if count == 1 and amounts.dtype.kind != "f":  # floats are added up in their order
+        return np.array([amounts.sum()], np.float64)
     return np.bincount(groups, amounts, count).astype(np.float64, copy=False)
 
 

@@ -102,9 +102,12 @@ def fewest_to_balance(problem: Problem, owner: Codes, used: Ints, reached: Ints,
     least = np.minimum(np.where(is_open, fair.least, used), reached)
     over, short = np.maximum(used - most, 0), int(np.maximum(least - used, 0).sum()) - coming
     if len(problem.weights) == 1:
-        held = [used // int(problem.weights[0])]
+        held = (used // problem.weights[0])[None]
     else:
-        held = [counts(owner[(problem.weight == w) & (owner >= 0)], len(used)) for w in problem.weights.tolist()]
+        shape = len(problem.weights), len(used) + 2
+        cells = problem.rank * np.int32(shape[1])
+        cells += owner + 2
+        held = counts(cells, shape[0] * shape[1]).reshape(shape)[:, 2:]
     gifts = _Gifts(problem.weights, held)
     light = gifts.fewest(over, np.maximum(used - least, 0), short)
     if len(problem.weights) == 1:
@@ -128,8 +131,8 @@ def _fewest_givers(over: Ints, may_give: Ints, short: int) -> int:
 class _Gifts(NamedTuple):
     weights: Ints
     """Descending."""
-    held: list[Ints]
-    """For each weight, how many streams each worker has."""
+    held: Ints
+    """(J, W) how many streams of each weight each worker has."""
 
     def fewest(self, over: Ints, may_give: Ints, short: int) -> int | None:
         """Streams that have to leave their workers, where each gives at least what it is over and at most what it

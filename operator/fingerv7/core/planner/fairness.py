@@ -33,6 +33,12 @@ class Fair(NamedTuple):
 
 def mean_parts(fleet: Fleet, used: Ints) -> Floats:
     """(W,) the parts if every worker could take every stream of its site."""
+    if fleet.means is None or fleet.means[0] is not used:
+        fleet.means = used, _mean_parts(fleet, used)
+    return fleet.means[1]
+
+
+def _mean_parts(fleet: Fleet, used: Ints) -> Floats:
     p, workers = fleet.problem, fleet.open
     parts: Floats = np.zeros(len(p.names))
     if len(workers):

@@ -21,13 +21,13 @@ class Fleet:
         self.problem = problem
         p = problem
         owned = p.owner >= 0
-        kept = owned if p.may_keep.all() else owned & p.may_keep.ravel()[self._cells(p.owner)]
+        kept = owned if p.may_keep.all() else owned & np.take(p.may_keep, self._cells(p.owner))
         self.homeless: Ints = np.flatnonzero(~kept)
         """Streams without a place when the round began."""
         self.owner: Codes = p.owner if not len(self.homeless) else np.where(kept, p.owner, p.owner.dtype.type(NOBODY))
         self._shared = self.owner is p.owner
         self.used: Ints = self.weigh(self.owner)
-        """(W,) weight."""
+        """(W,) weight; another array when it changes."""
         self.bytes_used: Ints = np.zeros(len(p.names), np.int64)
         if p.bytes_bind:
             self.bytes_used = sums(self.owner + 1, p.sizes, len(p.names) + 1)[1:].astype(np.int64)
@@ -35,12 +35,14 @@ class Fleet:
         """(B, K); narrower than the problem's while streams are to stay at home."""
         self.open: Ints = np.flatnonzero(p.is_open)
         """Workers that may be given something new."""
+        self.means: tuple[Ints, Floats] | None = None
+        """Loads (W,) and what was last found to be the mean parts with them."""
 
     def _cells(self, owner: Codes) -> Ints:
         """(S,) the place of each stream's (block, kind) in a flattened (B, K); meaningless without an owner."""
         p = self.problem
         cells = p.block * np.int32(p.kinds)
-        cells += p.kind[np.maximum(owner, 0)]
+        cells += np.take(p.kind, np.maximum(owner, 0))
         return cells
 
     @property
@@ -59,12 +61,14 @@ class Fleet:
         p = self.problem
         if not p.abroad.any():
             return none()
-        away = p.abroad.ravel()[self._cells(self.owner)]
+        away = np.take(p.abroad, self._cells(self.owner))
         return np.flatnonzero(away if self.owner.min() >= 0 else away & (self.owner >= 0))
 
     def weigh(self, owner: Codes) -> Ints:
         """(W,) the weight that this ownership puts on each worker."""
         p, count = self.problem, len(self.problem.names)
+        if owner.max(initial=NOBODY) < 0:
+            return np.zeros(count, np.int64)
         if len(p.weights) == 1:
             plain: Ints = counts(owner + 2, count + 2)[2:] * p.weights[0]
             return plain
@@ -72,7 +76,7 @@ class Fleet:
 
     def weigh_of(self, streams: Ints) -> Ints:
         """(W,) what these streams weigh where they are."""
-        return sums(self.owner[streams], self.weight_of(streams), len(self.problem.names)).astype(np.int64)
+        return self._weights(streams, self.owner[streams])
 
     def put(self, streams: Ints, workers: Ints) -> None:
         """Give each stream to the worker beside it, of which it is known that it has room for all of them; where it
@@ -108,9 +112,17 @@ class Fleet:
                 np.add.at(self.bytes_used, workers, sign * p.sizes[streams])
             return
         count = len(p.names)
-        self.used = self.used + sign * sums(workers, self.weight_of(streams), count).astype(np.int64)
+        self.used = self.used + sign * self._weights(streams, workers)
         if p.bytes_bind:
             self.bytes_used = self.bytes_used + sign * sums(workers, p.sizes[streams], count).astype(np.int64)
+
+    def _weights(self, streams: Ints, workers: Ints) -> Ints:
+        """(W,) what these streams weigh on the workers beside them."""
+        p, count = self.problem, len(self.problem.names)
+        if len(p.weights) == 1:
+            plain: Ints = counts(workers, count) * p.weights[0]
+            return plain
+        return sums(workers, self.weight_of(streams), count).astype(np.int64)
 
     def rooms(self, limit: Ints, weight: int, largest: int) -> Ints:
         """(W,) how many streams of this weight, none larger than `largest` bytes, each worker can take up to `limit`
@@ -134,7 +146,7 @@ class Fleet:
         p = self.problem
         cells, weight = self._cells(self.owner), p.weight
         if len(self.open) < len(p.names) or self.owner.min(initial=0) < 0:
-            on_open = np.append(p.is_open, False)[self.owner]
+            on_open = np.take(np.append(p.is_open, False), self.owner)
             cells, weight = cells[on_open], weight[on_open]
         return sums(cells, weight, p.blocks * p.kinds).reshape(p.blocks, p.kinds)
 

@@ -31,6 +31,10 @@ class Flow:
         self.used = used.astype(np.float64)
         self.room = room.astype(np.float64)
         self.width = np.maximum(width, _TINY)
+        self._hopeless: set[int] = set()
+        """Blocks that a search has shown to reach no room. Placing others does not change that: they find no way
+        through what these reach.
+        """
 
     def pour(self, block: int, amount: float, where: Bools, limit: Floats | None = None) -> float:
         """Pour up to `amount` into the kinds of `where`, at most `limit` each; answer what found no room."""
@@ -58,7 +62,7 @@ class Flow:
     def augment(self, block: int, amount: float, allowed: Bools) -> float:
         """Make room by moving other blocks on, within `allowed` (B, K); answer what still lacks room."""
         while amount > _TINY:
-            path = self._path(block, allowed)
+            path = None if block in self._hopeless else self._path(block, allowed)
             if path is None:
                 return amount
             step = min([amount, self.room[path[-1][1]], *(self.amounts[b, k] for (_, k), (b, _) in _pairs(path))])
@@ -80,9 +84,10 @@ class Flow:
                 if self.room[k] > _TINY:
                     return self._back(came_by, b, k)
                 for other in np.flatnonzero(self.amounts[:, k] > _TINY).tolist():
-                    if other not in came_by:
+                    if other not in came_by and other not in self._hopeless:
                         came_by[other] = b, k
                         queue.append(other)
+        self._hopeless.update(queue)
         return None
 
     def _back(self, came_by: dict[int, tuple[int, int] | None], block: int, kind: int) -> list[tuple[int, int]]:
@@ -96,6 +101,8 @@ class Flow:
         `slack`, than another with room that it may go to. The loads that this ends with do not depend on where it
         began (S. Fujishige, 1980).
         """
+        self._hopeless.clear()
+        strays = np.any((self.amounts > 0) & ~allowed, axis=1)
         for _ in range(_SWEEPS):
             load = self.used / self.width
             here = np.where(self.amounts > _TINY, load, -np.inf).max(axis=1)
@@ -104,14 +111,16 @@ class Flow:
             if not len(uneven):
                 return
             for b in uneven[np.argsort(there[uneven] - here[uneven], kind="stable")].tolist():
-                kinds = np.flatnonzero(allowed[b] | (self.amounts[b] > 0))
                 amount = float(self.amounts[b].sum())
-                self.shift(b, kinds, -self.amounts[b, kinds])
-                self.amounts[b] = 0.0
+                if strays[b]:
+                    elsewhere = np.flatnonzero(~allowed[b])
+                    self.shift(b, elsewhere, -self.amounts[b, elsewhere])
+                    strays[b] = False
                 kinds = allowed[b].nonzero()[0]
-                self.shift(
-                    b, kinds, level(amount, self.used[kinds], np.maximum(self.room[kinds], 0.0), self.width[kinds])
-                )
+                mine = self.amounts[b, kinds]
+                used, room = self.used[kinds] - mine, self.room[kinds] + mine
+                shares = level(amount, used, np.maximum(room, 0.0), self.width[kinds])
+                self.amounts[b, kinds], self.used[kinds], self.room[kinds] = shares, used + shares, room - shares
 
 
 def scarce_first(may_take: Bools, capacity: Floats, blocks: Iterable[int]) -> list[int]:

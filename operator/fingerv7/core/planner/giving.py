@@ -35,11 +35,8 @@ def choose(fleet: Fleet, gifts: Gifts, heights: Floats, has_room: Bools, *, ligh
     """
     p = fleet.problem
     may = np.where(gifts.room[p.site] > 0, gifts.may, gifts.must)
-    held = np.flatnonzero(np.append(may > 0, False)[fleet.owner])
     movable: Bools = np.any(fleet.may_take & has_room, axis=1)
-    if not movable.all():
-        held = held[movable[fleet.block_of(held)]]
-    stock = _stock(fleet, held)
+    stock = _stock(fleet, may > 0, movable)
     order = range(len(stock))[:: -1 if light_first else 1]
     gives = _amounts(p, stock, gifts._replace(may=may), order)
     given = p.weights @ gives
@@ -50,16 +47,25 @@ def choose(fleet: Fleet, gifts: Gifts, heights: Floats, has_room: Bools, *, ligh
         exactly = _in_turn(p, rest, missing, np.argsort(-heights, kind="stable"))
         gifts = gifts._replace(must=exactly, may=exactly, room=p.by_site(exactly))
         gives += _amounts(p, stock, gifts, order)
-    return _pick(fleet, held, gives)
+    return _pick(fleet, gives, movable)
 
 
-def _stock(fleet: Fleet, held: Ints) -> Ints:
-    """(J, W) how many of `held` each worker has of each weight."""
+def _held(fleet: Fleet, givers: Bools, movable: Bools) -> Ints:
+    """Streams of these workers (W,) and blocks (B,)."""
+    held = np.flatnonzero(np.take(np.append(givers, False), fleet.owner))
+    return held if movable.all() else held[movable[fleet.block_of(held)]]
+
+
+def _stock(fleet: Fleet, givers: Bools, movable: Bools) -> Ints:
+    """(J, W) how many streams of these blocks (B,) each of the givers (W,) has of each weight."""
     p = fleet.problem
     shape = len(p.weights), len(p.names)
+    if shape[0] == 1 and movable.all():
+        return np.where(givers, fleet.used // p.weights[0], 0)[None]
+    held = _held(fleet, givers, movable)
     cells = fleet.owner[held]
     if shape[0] > 1:
-        cells = p.stream_class[held] // p.blocks * np.int32(shape[1]) + cells
+        cells = p.rank[held] * np.int32(shape[1]) + cells
     return counts(cells, shape[0] * shape[1]).reshape(shape)
 
 
@@ -92,15 +98,16 @@ def _in_turn(p: Problem, amounts: Ints, limits: Ints, order: Ints) -> Ints:
     return answer
 
 
-def _pick(fleet: Fleet, held: Ints, gives: Ints) -> Ints:
-    """So many (J, W) of `held`."""
-    p = fleet.problem
-    rank = p.stream_class[held] // p.blocks
+def _pick(fleet: Fleet, gives: Ints, movable: Bools) -> Ints:
+    """So many (J, W) streams of these blocks (B,)."""
+    givers: Bools = np.any(gives, axis=0)
+    held = _held(fleet, givers, movable)
+    owners = fleet.owner[held]
+    rank = fleet.problem.rank[held] if len(gives) > 1 else None
     chosen: list[Ints] = []
     for j, mine in enumerate(gives):
-        those = held[rank == j] if len(gives) > 1 else held
-        those = those[(mine > 0)[fleet.owner[those]]]
-        those = those[np.argsort(fleet.owner[those], kind="stable")]
-        owners = fleet.owner[those]
-        chosen.append(those[ranks(owners) < mine[owners]])
+        those = np.arange(len(held)) if rank is None else np.flatnonzero((rank == j) & np.take(mine > 0, owners))
+        those = those[np.argsort(owners[those], kind="stable")]
+        of = owners[those]
+        chosen.append(held[those[ranks(of) < np.take(mine, of)]])
     return joined(chosen)

@@ -24,7 +24,7 @@ def shed(fleet: Fleet) -> tuple[Ints, int]:
         return none(), 0
     reach = p.may_take @ sums(p.kind, p.is_open, p.kinds)
     elsewhere = p.may_take @ sums(p.kind, np.where(p.is_open & ~full, -over, 0), p.kinds)
-    held = np.flatnonzero(np.concatenate((full, [False, False]))[fleet.owner])
+    held = np.flatnonzero(np.take(np.concatenate((full, [False, False])), fleet.owner))
     held = held[np.argsort(fleet.owner[held], kind="stable")]
     gone: list[Ints] = []
     least = 0

@@ -56,9 +56,10 @@ class Owners(Mapping[str, str]):
     def _renumbered(self, index: Mapping[str, int], stranger: int) -> Codes:
         if not self.names:
             return self.codes.astype(code_type(len(index) + 1))
-        found = list(map(index.get, self.names, repeat(stranger)))
-        found.append(NOBODY)  # where `NOBODY` points to
-        return np.take(np.array(found, code_type(len(index) + 1)), self.codes)
+        found = map(index.get, (*self.names, ""), repeat(stranger))
+        places = np.fromiter(found, code_type(len(index) + 1), len(self.names) + 1)
+        places[NOBODY] = NOBODY
+        return np.take(places, self.codes)
 
     def __getitem__(self, stream: str) -> str:
         worker = int(self.codes[self.table.index[stream]])

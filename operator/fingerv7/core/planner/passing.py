@@ -124,6 +124,10 @@ class Passing:
 
     def _cheapest(self, start: int) -> Path | None:
         """The way to something free that moves fewest residents (R. Bellman, E. Moore)."""
+        reached = self._reached_from(start)
+        if not reached[self._free]:
+            self._hopeless.update(np.flatnonzero(reached).tolist())
+            return None
         comes, leaves = self._costs()
         leaves[start] = np.inf  # Nobody comes back to where the way begins.
         cost: Floats = np.full(len(comes), np.inf)
@@ -133,13 +137,22 @@ class Passing:
         while len(nearer):
             nearer = nearer[nearer != self._free]
             nearer = _relax(comes, leaves, nearer, cost, came_by)
-        if not np.isfinite(cost[self._free]):
-            self._hopeless.update(np.flatnonzero(np.isfinite(cost)).tolist())
-            return None
         path = [(self._free, -1)]
         while path[-1][0] != start:
             path.append(came_by[path[-1][0]])
         return path[::-1]
+
+    def _reached_from(self, start: int) -> Bools:
+        """(B + 1,) blocks on the ways from this one; not all of them where one ends at something free."""
+        leaves = (self._came > 0) | (self._stock > self._gone)
+        reached, entered = np.zeros(len(leaves), bool), np.zeros(leaves.shape[1], bool)
+        reached[start], new = True, np.array([start])
+        while len(new) and not reached[self._free]:
+            entering = self._may_take[new].any(axis=0) & ~entered
+            entered |= entering
+            new = np.flatnonzero(leaves[:, entering].any(axis=1) & ~reached)
+            reached[new] = True
+        return reached
 
     def _saving(self) -> Path | None:
         """A way round that saves moves; it ends with the block that it begins with."""

@@ -71,7 +71,7 @@ def _place(fleet: Fleet, waiting: Ints, limit: Ints, *, all_that_fit: bool) -> I
     left: list[Ints] = []
     if admitted is not asked:
         # Of a class that is not admitted whole, those who come first are.
-        chosen = ranks(classes) < admitted.ravel()[classes]
+        chosen = ranks(classes) < np.take(admitted, classes)
         left = [waiting[~chosen]]
         waiting = waiting[chosen]
     start = 0
@@ -237,6 +237,6 @@ def pack(fleet: Fleet, streams: Ints, kinds: Codes, weight: int, limit: Ints) ->
     if len(slots) == len(streams):
         fleet.put(streams, slots)
         return streams[:0]
-    placed = ranks(kinds) < counts(p.kind[slots], p.kinds)[kinds]
+    placed = ranks(kinds) < np.take(counts(p.kind[slots], p.kinds), kinds)
     fleet.put(streams[placed], slots)
     return streams[~placed]

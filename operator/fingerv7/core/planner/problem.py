@@ -45,6 +45,8 @@ class Problem:
     """(S,)"""
     weight: Ints
     """(S,)"""
+    rank: Codes
+    """(S,) the weight's place in `weights`."""
     sizes: Ints
     """(S,) bytes."""
     weights: Ints
@@ -143,6 +145,7 @@ def pose(
         stream_class=stream_class,
         block=block_of,
         weight=table.weight,
+        rank=table.rank,
         sizes=table.sizes,
         weights=table.weights,
         bytes_bind=bytes_bind,

@@ -39,10 +39,10 @@ def pass_on(fleet: Fleet, waiting: Ints, limit: Ints, most: int | None = None, m
     p = fleet.problem
     left: list[Ints] = []
     aside: list[Ints] = []
-    ranks_here = p.stream_class[waiting] // p.blocks
+    ranks_here = p.rank[waiting]
     for rank in np.unique(ranks_here)[::-1].tolist():
         mine = waiting[ranks_here == rank]
-        fresh = None if moved is None or p.bytes_bind else moved[p.stream_class[moved] // p.blocks == rank]
+        fresh = None if moved is None or p.bytes_bind else moved[p.rank[moved] == rank]
         with fleet.attempt() as attempt:
             made = _pass_on(fleet, mine, fresh, rank, limit, most)
             if len(made.left) < len(mine) and np.isin(made.left, mine).all() and attempt.keep():
@@ -59,9 +59,7 @@ def _pass_on(fleet: Fleet, waiting: Ints, moved: Ints | None, rank: int, limit: 
     places = _Places.of(fleet, none() if moved is None else np.concatenate((waiting, moved)))
     usable = (p.is_open | p.keeps) & (fleet.used <= limit)
     """Only where a place that is left can be used up to the limit."""
-    residents = np.flatnonzero(
-        (p.stream_class // p.blocks == rank) & (fleet.owner >= 0) & usable[np.maximum(fleet.owner, 0)]
-    )
+    residents = np.flatnonzero((p.rank == rank) & (fleet.owner >= 0) & np.take(usable, np.maximum(fleet.owner, 0)))
     residents = residents[~np.isin(residents, fresh)]
     cells, fresh_cells = places.cells(residents, fleet.owner), places.cells(fresh, fleet.owner)
     settled, came = places.tally(cells), places.tally(fresh_cells)
@@ -190,28 +188,31 @@ def gather(fleet: Fleet, waiting: Ints, limit: Ints) -> Made:
     left: list[int] = []
     aside: list[Ints] = []
     hopeless: set[int] = set()
+    full: set[tuple[int, int]] = set()
     lightest = int(p.weights[-1])
     for stream in waiting[np.argsort(p.stream_class[waiting], kind="stable")].tolist():
         weight, c = int(fleet.weight_of(np.array([stream]))[0]), int(p.stream_class[stream])
         moved = None
         if weight > lightest and c not in hopeless:
-            moved = _gather_for(fleet, stream, weight, limit)
+            moved = _gather_for(fleet, stream, weight, limit, full)
         if moved is None:
             hopeless.add(c)
             left.append(stream)
         else:
             aside.append(moved)
+            full.clear()
     return Made(np.array(left, np.int64), joined(aside))
 
 
-def _gather_for(fleet: Fleet, stream: int, weight: int, limit: Ints) -> Ints | None:
+def _gather_for(fleet: Fleet, stream: int, weight: int, limit: Ints, full: set[tuple[int, int]]) -> Ints | None:
+    """The streams that stepped aside. `full`: classes and bytes of streams for which no worker has room; extended."""
     p = fleet.problem
     b = int(fleet.block_of(np.array([stream]))[0])
     hosts = np.flatnonzero(fleet.may_take[b][p.kind] & p.is_open)
     emptiest = hosts[np.argsort(fleet.used[hosts] - limit[hosts], kind="stable")][:_WORKERS_TRIED]
     for worker in emptiest.tolist():
         with fleet.attempt() as attempt:
-            moved = _clear(fleet, worker, stream, weight, limit)
+            moved = _clear(fleet, worker, stream, weight, limit, full)
             if moved is not None:
                 fleet.put(np.array([stream]), np.array([worker]))
                 if attempt.keep():
@@ -219,25 +220,31 @@ def _gather_for(fleet: Fleet, stream: int, weight: int, limit: Ints) -> Ints | N
     return None
 
 
-def _clear(fleet: Fleet, worker: int, for_stream: int, weight: int, limit: Ints) -> Ints | None:
+def _clear(
+    fleet: Fleet, worker: int, for_stream: int, weight: int, limit: Ints, full: set[tuple[int, int]]
+) -> Ints | None:
     """Move lighter streams off `worker` until there is room."""
     p = fleet.problem
     held = fleet.held_by(worker)
     lighter = held[fleet.weight_of(held) < weight]
     moved: list[int] = []
     homeless: set[tuple[int, int]] = set()
+    size = int(p.sizes[for_stream])
+    has_room = _has_room(fleet, worker, weight, size, limit)
     for other in lighter[np.argsort(p.stream_class[lighter], kind="stable")].tolist():
-        if _has_room(fleet, worker, weight, int(p.sizes[for_stream]), limit):
+        if has_room:
             break
         # Elsewhere it only becomes fuller, so what found no place is not followed by its equals.
         equals = int(p.stream_class[other]), int(p.sizes[other]) if p.bytes_bind else 0
-        if equals in homeless:
+        if equals in homeless or equals in full:
             continue
         one = np.array([other])
         mine = int(fleet.weight_of(one)[0])
         fits = fleet.may_take[int(fleet.block_of(one)[0])][p.kind] & (fleet.used + mine <= limit) & p.is_open
         if p.bytes_bind:
             fits &= fleet.bytes_used + p.sizes[other] <= p.byte_capacity
+        if not moved and not fits.any():
+            full.add(equals)
         fits[worker] = False
         targets = np.flatnonzero(fits)
         if len(targets):
@@ -245,11 +252,10 @@ def _clear(fleet: Fleet, worker: int, for_stream: int, weight: int, limit: Ints)
             fleet.take(one)
             fleet.put(one, targets[[int(loads.argmin())]])
             moved.append(other)
+            has_room = _has_room(fleet, worker, weight, size, limit)
         else:
             homeless.add(equals)
-    if _has_room(fleet, worker, weight, int(p.sizes[for_stream]), limit):
-        return np.array(moved, np.int64)
-    return None
+    return np.array(moved, np.int64) if has_room else None
 
 
 def _has_room(fleet: Fleet, worker: int, weight: int, size: int, limit: Ints) -> bool:
