@@ -17,6 +17,7 @@ from fingerv7.core.planner.evening import even_out
 from fingerv7.core.planner.fairness import Fair, fair_parts, may_move, mean_parts, tolerable, with_room_at_home
 from fingerv7.core.planner.fleet import Fleet, spread
 from fingerv7.core.planner.giving import Gifts, choose
+from fingerv7.core.planner.merging import merge
 from fingerv7.core.planner.placing import bring_home, place
 from fingerv7.core.planner.problem import NOBODY
 from fingerv7.core.planner.room import pass_on
@@ -65,6 +66,7 @@ def _even_out(work: _Work, fair: Fair) -> bool:
         if len(fleet.problem.weights) > 1 and not work.cut:
             even_out(fleet, fair, work.left)
         shorten(fleet, work.began)
+        merge(fleet, work.began)
         fleet.may_take = fleet.problem.may_take
         if np.any(fleet.owner != attempt.owner) and _helps(before, _unevenness(fleet, fair), cut=work.cut):
             attempt.keep()
