@@ -4,6 +4,7 @@ import dataclasses
 import signal
 import stat
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,15 @@ def test_a_restarted_process_replaces_its_record(tmp_path: Path) -> None:
     home.tear_down()
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Processes that share the tests among them ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_waits_until_what_was_started_is_noted(tmp_path: Path) -> None:
     def interrupted(command: Command) -> Daemon:
         daemon = launch_detached(command)
@@ -56,11 +66,13 @@ def test_an_interrupt_waits_until_what_was_started_is_noted(tmp_path: Path) -> N
         return daemon
 
     home = Home(tmp_path, Record(name="dev"), interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        home.launch(Command(name="sleeper", argv=("sleep", "60"), folder=home.path))
-    (noted,) = home.record.components
-    assert is_alive(noted)
-    home.tear_down()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            home.launch(Command(name="sleeper", argv=("sleep", "60"), folder=home.path))
+        (noted,) = home.record.components
+        assert is_alive(noted)
+    finally:
+        home.tear_down()
     assert not is_alive(noted)
 
 
