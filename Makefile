@@ -52,10 +52,10 @@ integration: .venv/.installed
 	@$(BIN)/python -m devenv prepare
 	$(BIN)/pytest tests/integration -m "not long" -n 3 --dist loadfile --no-loadscope-reorder
 
-# Those that `make test` leaves out. One after the other: most judge times, which a busy machine spoils.
+# Those that `make test` leaves out. No more than two at a time: many judge times, which a busy machine spoils.
 long: .venv/.installed
 	@$(BIN)/python -m devenv prepare
-	$(BIN)/pytest tests/integration -m long
+	$(BIN)/pytest tests/integration -m long -n 2 --dist loadfile --no-loadscope-reorder
 
 # Real pods, on the cluster that FINGERV7_KUBECONFIG names, else on kind, else (as root) on a node of plain processes.
 e2e: .venv/.installed
