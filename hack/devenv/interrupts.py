@@ -24,5 +24,5 @@ def interrupts_wait() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        for interrupt in came[:1]:
-            signal.raise_signal(interrupt)
+        if came:
+            signal.raise_signal(came[0])

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.integration.chart.helm import RELEASE, Helm
+from tests.integration.chart.helm import CLUSTER_WIDE, RELEASE, Helm
 
 from devenv.cluster import Cluster
 
@@ -17,14 +17,6 @@ ROOT = Path(__file__).parents[2]
 CRDS = ("streampools.fingerv7.io", "fingerworkers.fingerv7.io")
 OPERATORS = f"app.kubernetes.io/instance={RELEASE},app.kubernetes.io/component=operator"
 """The label selector of the operator's pods."""
-_CLUSTER_WIDE = (
-    "clusterroles",
-    "clusterrolebindings",
-    "validatingadmissionpolicies",
-    "validatingadmissionpolicybindings",
-    "flowschemas",
-    "prioritylevelconfigurations",
-)
 _READY = ("--wait", "--timeout", "140s")
 
 
@@ -84,7 +76,7 @@ class Installation:
 
     def cluster_wide(self) -> dict[str, list[str]]:
         """What of the release is outside of namespaces, by its kind."""
-        names = {kind: self._cluster.kubectl("get", kind, "-o", "name").split() for kind in _CLUSTER_WIDE}
+        names = {kind: self._cluster.kubectl("get", kind, "-o", "name").split() for kind in CLUSTER_WIDE.split(",")}
         # They begin with the release's namespace.
         return {kind: [name for name in found if self.namespace in name] for kind, found in names.items()}
 

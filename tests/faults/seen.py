@@ -114,16 +114,11 @@ def identity(operator: OperatorProcess) -> str:
     return str(stands[-1]) if stands else ""
 
 
-def says(operator: OperatorProcess, words: str) -> bool:
-    """Whether its present process has said this."""
-    return bool(operator.said(words))
-
-
 def leads(fleet: Fleet, operator: OperatorProcess) -> bool:
     """Whether this very process holds the election Lease and has begun its term."""
     lease = fleet.api.find(leases(fleet.namespace, ELECTION_LEASE)) or {}
     holder = lease.get("spec", {}).get("holderIdentity")
-    return operator.alive and bool(holder) and holder == identity(operator) and says(operator, "in office")
+    return operator.alive and bool(holder) and holder == identity(operator) and bool(operator.said("in office"))
 
 
 def start_standby(fleet: Fleet, operator: OperatorProcess) -> None:
@@ -132,7 +127,7 @@ def start_standby(fleet: Fleet, operator: OperatorProcess) -> None:
     if not operator.alive:
         operator.start()
         fleet.wait_for(lambda: identity(operator) != before, SOON_S, f"{operator.name} stands for election")
-    fleet.wait_for(lambda: says(operator, "standing by"), SOON_S, f"{operator.name} stands by")
+    fleet.wait_for(lambda: operator.said("standing by"), SOON_S, f"{operator.name} stands by")
 
 
 def metric(port: int, name: str, *labels: str) -> float:

@@ -25,21 +25,22 @@ class DemandCount:
     def count(self) -> Demand | None:
         """None before a catalog was served."""
         served = self._loop.served
-        if served is None:
-            return None
-        if self._counted is None or not _is_same(self._counted[0], served):
+        if served is not None and self._known() is None:
             self._counted = served, demand(served[0].values(), served[1])
-        return self._counted[1]
+        return self._known()
 
     def takes_long(self, scaling: Scaling) -> bool:
         """Whether the demand, or what is enough for it, takes a while to find out."""
         served = self._loop.served
         if served is None:
             return False
-        if self._counted is None or not _is_same(self._counted[0], served):
-            return len(served[0]) > MANY_STREAMS
-        return scaling.most * len(self._counted[1]) > MANY_COMPARISONS
+        known = self._known()
+        return len(served[0]) > MANY_STREAMS if known is None else scaling.most * len(known) > MANY_COMPARISONS
 
-
-def _is_same(one: Served, other: Served) -> bool:
-    return one[0] is other[0] and one[1] == other[1]
+    def _known(self) -> Demand | None:
+        """What was counted, if that is what is served now."""
+        served = self._loop.served
+        if self._counted is None or served is None:
+            return None
+        (catalog, others), counted = self._counted
+        return counted if catalog is served[0] and others == served[1] else None

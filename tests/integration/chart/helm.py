@@ -18,6 +18,17 @@ RELEASE = "fingerv7"
 
 Object = dict[str, Any]
 Values = Mapping[str, Any]
+CLUSTER_WIDE = (
+    "clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings,"
+    "flowschemas,prioritylevelconfigurations"
+)
+"""What the chart may install outside of namespaces, beside the CRDs."""
+
+
+def environment(folder: Path, kubeconfig: Path) -> dict[str, str]:
+    """Ours, for a Helm that keeps its files in this folder."""
+    homes = {f"HELM_{kind}_HOME": str(folder / kind.lower()) for kind in ("CACHE", "CONFIG", "DATA")}
+    return {**os.environ, **homes, "KUBECONFIG": str(kubeconfig)}
 
 
 class Helm:
@@ -31,8 +42,7 @@ class Helm:
 
     def run(self, *args: str) -> str:
         """What it printed. Raises CommandError."""
-        homes = {f"HELM_{kind}_HOME": str(self._folder / kind.lower()) for kind in ("CACHE", "CONFIG", "DATA")}
-        env = {**os.environ, **homes, "KUBECONFIG": str(self._kubeconfig or "/dev/null")}
+        env = environment(self._folder, self._kubeconfig or Path("/dev/null"))
         done = subprocess.run([self.binary, *args], env=env, capture_output=True, text=True, check=False, timeout=150)
         if done.returncode != 0:
             raise CommandError(["helm", *args], done.returncode, done.stderr)

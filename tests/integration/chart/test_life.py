@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.integration.chart.helm import RELEASE, Helm, Object
+from tests.integration.chart.helm import CLUSTER_WIDE, RELEASE, Helm, Object
 
 from devenv.cluster import Cluster
 from devenv.errors import CommandError
@@ -66,10 +66,7 @@ def find(cluster: Cluster, kind: str, *args: str) -> list[Object]:
 def ours(cluster: Cluster) -> set[str]:
     """Every object that carries the release's label, as kind/name."""
     namespaced = "deployments,services,serviceaccounts,roles,rolebindings,poddisruptionbudgets,networkpolicies"
-    wide = (
-        "customresourcedefinitions,clusterroles,clusterrolebindings,validatingadmissionpolicies,"
-        "validatingadmissionpolicybindings,flowschemas,prioritylevelconfigurations"
-    )
+    wide = f"customresourcedefinitions,{CLUSTER_WIDE}"
     label = ("-l", f"app.kubernetes.io/instance={RELEASE}")
     found = [*find(cluster, namespaced, "-A", *label), *find(cluster, wide, *label)]
     return {f"{each['kind']}/{each['metadata']['name']}" for each in found}

@@ -18,7 +18,6 @@ from urllib.parse import urlsplit
 
 import pytest
 from tests.faults.api_proxy import ApiProxy, Request
-from tests.faults.seen import says
 from tests.integration.chart.helm import RELEASE, Helm, Object, of_kind
 
 from devenv.cluster import Cluster
@@ -142,9 +141,9 @@ def work(fleet: Fleet, kubeconfig: Path, namespaces: str) -> None:
     )
 
     standby = start_operator(fleet, "operator-b", kubeconfig, namespaces)
-    fleet.wait_for(lambda: says(standby, "standing by"), SOON_S, "operator-b stands by")
+    fleet.wait_for(lambda: standby.said("standing by"), SOON_S, "operator-b stands by")
     leader.stop_gracefully()
-    fleet.wait_for(lambda: says(standby, "in office"), SOON_S, "operator-b is in office")
+    fleet.wait_for(lambda: standby.said("in office"), SOON_S, "operator-b is in office")
     (row,) = invent(1, first=9001)
     fleet.table.insert([row])
     prove(fleet, allowed_gap_s=PLANNED_GAP_S, settle_s=SOON_S)

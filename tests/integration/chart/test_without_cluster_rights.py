@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.integration.chart.helm import CHART, RELEASE, Helm
+from tests.integration.chart.helm import CHART, CLUSTER_WIDE, RELEASE, Helm, environment
 from tests.integration.chart.test_life import CRDS, until
 
 from devenv.cluster import Cluster
@@ -35,10 +35,6 @@ BEFORE, VALUES, INSTALL = (block.replace("MY-REGISTRY", "registry.example") for 
 OPS, RADIO = "fingerv7", "radio"
 """As the document has them."""
 PERSON = "somebody"
-WIDE = (
-    "clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings,"
-    "flowschemas,prioritylevelconfigurations"
-)
 POOL = {
     "apiVersion": "fingerv7.io/v1alpha1",
     "kind": "StreamPool",
@@ -52,8 +48,7 @@ class Person:
 
     def __init__(self, kubeconfig: Path, helm: Helm, folder: Path) -> None:
         tools = f"{find_kubectl(here(), no_progress).parent}:{helm.binary.parent}:{os.environ['PATH']}"
-        homes = {f"HELM_{kind}_HOME": str(folder / kind.lower()) for kind in ("CACHE", "CONFIG", "DATA")}
-        self._env = {**os.environ, **homes, "KUBECONFIG": str(kubeconfig), "PATH": tools}
+        self._env = {**environment(folder, kubeconfig), "PATH": tools}
         self._folder = folder
 
     def types(self, commands: str) -> str:
@@ -78,7 +73,7 @@ def cluster(bare_cluster: Cluster) -> Iterator[Cluster]:
     yield bare_cluster
     bare_cluster.kubectl("delete", "streampools", "--all", "-n", RADIO)
     bare_cluster.kubectl("delete", "namespace", OPS, RADIO)
-    bare_cluster.kubectl("delete", WIDE, "-l", f"app.kubernetes.io/instance={RELEASE}")
+    bare_cluster.kubectl("delete", CLUSTER_WIDE, "-l", f"app.kubernetes.io/instance={RELEASE}")
     bare_cluster.kubectl("delete", "crd", *CRDS)
 
 

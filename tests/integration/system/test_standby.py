@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.faults.api_proxy import ApiProxy, Request
-from tests.faults.seen import says, start_standby
+from tests.faults.seen import start_standby
 
 from devenv.cluster import Cluster
 from devenv.fleet import FAST, Fleet, assignment
@@ -63,7 +63,7 @@ def test_a_standby_that_takes_over_lists_nothing(
         victim = fleet.workers[names[0]]
         victim.kill()
         began = time.monotonic()
-        fleet.wait_for(lambda: says(standby, "in office"), SOON_S, "operator-b is in office")
+        fleet.wait_for(lambda: standby.said("in office"), SOON_S, "operator-b is in office")
         in_office_s = time.monotonic() - began
         (row,) = invent(1, first=9001)
         fleet.table.insert([row])
@@ -109,7 +109,7 @@ def test_a_standby_forgets_and_learns_pools_like_the_leader(
         fleet.wait_for(lambda: fleet.api.find(f"{pools}/short-lived") is None, SOON_S, "it is gone")
         fleet.patch_pool({"paused": True})
         leader.kill()
-        fleet.wait_for(lambda: says(standby, "in office"), SOON_S, "operator-b is in office")
+        fleet.wait_for(lambda: standby.said("in office"), SOON_S, "operator-b is in office")
         epoch = int(next(line["leader_epoch"] for line in standby.lines() if line["message"] == "in office"))
         for name in (fleet.pool, "late"):
             path = f"{pools}/{name}"

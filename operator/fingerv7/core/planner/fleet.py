@@ -64,6 +64,11 @@ class Fleet:
         away = np.take(p.abroad, self._cells(self.owner))
         return np.flatnonzero(away if self.owner.min() >= 0 else away & (self.owner >= 0))
 
+    def moved_since(self, began: Codes) -> Ints:
+        """Streams that had another owner when these were their owners (S,)."""
+        moved = np.flatnonzero(self.owner != began)
+        return moved[(self.owner[moved] >= 0) & (began[moved] >= 0)]
+
     def weigh(self, owner: Codes) -> Ints:
         """(W,) the weight that this ownership puts on each worker."""
         p, count = self.problem, len(self.problem.names)

@@ -29,8 +29,7 @@ _Transfers = list[tuple[int, int, int]]
 
 def merge(fleet: Fleet, began: Codes) -> None:
     """Save what can be saved so of the moves since streams had these owners (S,)."""
-    moved = np.flatnonzero(fleet.owner != began)
-    moved = moved[(fleet.owner[moved] >= 0) & (began[moved] >= 0)]
+    moved = fleet.moved_since(began)
     if len(fleet.problem.weights) > 1 and 1 < len(moved) <= _MOVES:
         work = _Merging(fleet, began, moved.tolist())
         for group in work.groups()[:_TRIES]:

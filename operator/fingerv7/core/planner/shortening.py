@@ -24,8 +24,7 @@ def shorten(fleet: Fleet, began: Codes) -> None:
     weight as it has now; for weights of one there is no way with fewer moves.
     """
     p = fleet.problem
-    moved = np.flatnonzero(fleet.owner != began)
-    moved = moved[(fleet.owner[moved] >= 0) & (began[moved] >= 0)]
+    moved = fleet.moved_since(began)
     for weight in p.weights.tolist():
         some = moved[p.weight[moved] == weight] if len(p.weights) > 1 else moved
         given, taken = counts(began[some], len(p.names)), counts(fleet.owner[some], len(p.names))
