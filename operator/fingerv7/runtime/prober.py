@@ -143,11 +143,18 @@ class Prober:
         return True
 
     async def _read(self, name: str) -> _Answer | None:
-        """The Lease as a consistent read shows it; None when it could not be read."""
+        """The Lease as a consistent read shows it; None when it could not be read.
+
+        The cache takes in the answer: a watch that lost a deletion would never show it, and nobody would make the
+        Lease anew.
+        """
+        known = self._fleet.lease(self._namespace, name)
         try:
             raw = await self._api.get(LEASES.path(self._namespace, name), timeout_s=TIMEOUT_S)
             lease = lease_from_json(raw)
         except NotFound:
+            if known:
+                self._fleet.leases.forget((self._namespace, name), known.uid)
             return _Answer(None)
         except (KubeError, ValueError) as error:
             log.warning("cannot read the Lease of %s: %s", name, error)
