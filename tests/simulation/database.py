@@ -26,7 +26,9 @@ class Database:
         self.answers.set()
         self.slow_s = 0.005
         self.hidden: set[str] = set()
-        """Rows that an accident has taken away."""
+        """Rows that an accident has taken away, and nobody must lose a stream for that."""
+        self.was_read_short = False
+        """Whether there were any when the table was last read."""
 
     def visible(self) -> list[Row]:
         return [row for i, row in self.rows.items() if i not in self.hidden]
@@ -63,6 +65,7 @@ class SimSource:
         reader = reader or CatalogReader()
         reader.begin()
         reader.add(database.visible())
+        database.was_read_short = bool(database.hidden)
         return reader.snapshot(database.identity)
 
     async def close(self) -> None: ...

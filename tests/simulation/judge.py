@@ -45,8 +45,6 @@ class Judge:
         """Leader epoch → the process that writes with it."""
         self._terms: list[tuple[int, int]] = []
         """At which resourceVersion each term was won, and its leader epoch."""
-        self.hidden: set[str] = set()
-        """Rows that are away by accident, and must not be taken from anybody for that."""
         self.excused_unplaced = 0
         """Streams that are on nobody at the end because three workers died of them."""
         self._deaths = Deaths(world.scale.takeover_s / (1 + world.scale.clock_spread))
@@ -185,11 +183,12 @@ class Judge:
 
     def decided(self, writes: list[Write]) -> None:
         """What an operator is about to write, with its reasons."""
-        if not self.hidden:
+        hidden = self._world.database.hidden
+        if not hidden:
             return
         for write in writes:
             for change in write.changes:
-                if change.action is Action.REVOKE and change.reason == "Removed" and change.stream in self.hidden:
+                if change.action is Action.REVOKE and change.reason == "Removed" and change.stream in hidden:
                     self._world.defect(
                         Kind.BRAKE, f"{change.stream} is revoked from {write.worker} for a moment's lack of its row"
                     )

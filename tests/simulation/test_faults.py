@@ -1,0 +1,50 @@
+"""That faults break what they say, and nothing that the judge would take for something else."""
+
+from __future__ import annotations
+
+import random
+from itertools import pairwise
+
+import pytest
+
+from fingerv7.core import brake
+
+from .faults import KINDS
+from .install import installed
+from .replica import Replica
+from .world import World
+
+TRIED_EVERY_S = 0.25
+SECONDS = 30.0
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_accidents_with_the_source_in_a_row_are_each_an_accident_of_its_own(seed: int) -> None:
+    """However soon they come: the brake holds each of them back, and no three polls in a row show the same."""
+    begun, verdicts = [], []
+    honest = brake.judge
+    with installed() as hooks:
+        world = World(seed)
+        hooks.connect(world)
+        hooks.put(Replica, "crash", lambda replica: None)  # so that somebody polls all the time
+        hooks.put(brake, "judge", lambda *args, **rest: verdicts.append(honest(*args, **rest)) or verdicts[-1])
+        rng, nature = random.Random(seed), world.loop.nature
+
+        def try_one() -> None:
+            script = KINDS["source emptied"][0](world, rng)
+            seconds = next(script, None)
+            if seconds is not None:
+                begun.append(world.loop.now)
+                nature.after(seconds, next, script, None)
+            nature.after(TRIED_EVERY_S, try_one)
+
+        try:
+            world.start()
+            nature.after(2 * world.scale.takeover_s, try_one)
+            world.loop.run_until(SECONDS)
+        finally:
+            world.loop.close()
+    assert not [str(defect) for defect in world.defects]
+    assert len(begun) >= 5
+    held = [verdict.held for verdict in verdicts]
+    assert sum(now and not before for before, now in pairwise(held)) >= len(begun) - 1
