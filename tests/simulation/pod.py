@@ -223,9 +223,7 @@ class Pod:
 
     def thaw(self) -> None:
         self.machine.frozen = False
-        manners, k_s = self.settings.manners, self.settings.timing.stop_time_ms / 1000
-        # Its probe may pass again before it has stopped, and then nobody hurries a slow one.
-        stop_s = max(k_s, manners.look_s + manners.stop_s + manners.start_s) + 0.1
+        stop_s = self.settings.timing.stop_time_ms / 1000 + 0.1
         self.frozen_until = self.world.loop.now + stop_s / self.machine.clock.rate
         for process in self._processes():
             process.resume()

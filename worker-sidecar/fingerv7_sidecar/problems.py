@@ -18,6 +18,8 @@ def problems(sidecar: Sidecar) -> Iterator[str]:
         yield sidecar.holding.reason
     if sidecar.mode is Mode.SUSPECT:
         yield f"not renewing: {sidecar.suspicion.reason}"
+    elif sidecar.awaits_stop:
+        yield "fenced: the worker has not confirmed the emptied config yet, and gets the time to stop"
     elif sidecar.fenced:
         yield "fenced: no acknowledged renewal proves that this worker may run"
     if sidecar.config.error:

@@ -3,6 +3,7 @@
 It must never let a worker run a stream that somebody else may have been given. So everything hangs on one rule of
 order. After a start, a fence or an attempted release: (1) a Lease write without acknowledgement and release is
 acknowledged, (2) the FingerWorker is read directly, (3) the config is filled. `Mode` is where in that order it is.
+None of this begins before a worker that was told to stop has confirmed that it did, or K has passed.
 
 Each event changes the state, then `_reconcile` looks at the whole of it and asks for whatever is missing. Losing an
 event therefore costs time, never correctness.
@@ -56,12 +57,14 @@ class Sidecar:
         self.policy = policy
         self.mode = Mode.CLEAR
         self.stopping = self.finished = False
+        self.awaits_stop = False
+        """A renewal was acknowledged, and counts for nothing as long as the worker may not have stopped."""
         self.fences = 0
         continued = continued_fence(found, identity, now)
         runs = found.config is not None and found.config.streams > 0
         self._out = Outbox()
         self.times = Times(policy.timing)
-        self.proof = Proof(identity.boot_id, self._out, had_one=found.fence is not None)
+        self.proof = Proof(identity.boot_id, self._out, had_one=found.used)
         self.holding = Holding(identity, self.times, self._out, continuous=continued is not None)
         self.config = ConfigFile(identity, found, self._out, confirm_on_write=policy.confirm_on_write)
         self.mirror = Mirror(identity, self.times, self.holding, self.config, self._out)
@@ -94,7 +97,7 @@ class Sidecar:
 
     def handle(self, now: Clock, event: Event) -> list[Action]:
         """What to do about this event, in this order."""
-        self.proof.look(now, self.times.fence_s)
+        self.proof.look(now, self.times.fence_s, self.times.stop_s)
         # Before the event: once D has passed others may have the streams, and no answer brings that time back.
         self._fence_if_due(now)
         self._take(now, event)
@@ -113,6 +116,8 @@ class Sidecar:
         age_s = self.proof.age_s(now)
         if age_s is not None:
             at.append(now.boot + self.times.fence_s - age_s)
+        if self._may_still_run(now):
+            at.append(now.boot + self.times.stop_s / 4)
         if self._may_write_lease:
             at.append(self.holding.wake_at(self._statement(now), at_once=self.mode is not Mode.EMPTYING))
         if self.config.unconfirmed_since is not None:
@@ -209,14 +214,18 @@ class Sidecar:
         elif outcome is Outcome.VANISHED:
             self._start_over()
         elif outcome is Outcome.ACKNOWLEDGED and self.holding.last:
-            self._acknowledged(self.holding.last)
+            self._acknowledged(now, self.holding.last)
 
-    def _acknowledged(self, write: LeaseWrite) -> None:
+    def _acknowledged(self, now: Clock, write: LeaseWrite) -> None:
         if not self._may_write_lease:
             # Sent before the worker had to stop. Nothing may keep it running until it was told to.
             self.holding.repeat()
             return
         self.times.acknowledged(write.statement.declared_s)
+        if self._may_still_run(now):
+            # With a fence file that holds again nobody would stop it any more.
+            self.awaits_stop = True
+            return
         if self.fenced:
             self._out.note("alive", holder=self.identity.incarnation)
         self.proof.renewed(write.sent, self.times.fence_s)
@@ -309,6 +318,9 @@ class Sidecar:
             self.suspicion.forget()
         self._release()
         self.config.await_confirmation()
+        if self.awaits_stop and not self._may_still_run(now):
+            self.awaits_stop = False
+            self.holding.repeat()
         self._write_lease(now)
         self._finish(now)
 
@@ -378,6 +390,11 @@ class Sidecar:
             self._out.note("released", reason="drained" if self.draining else why)
             self._start_over()
             self.mode, self._crashed = Mode.RELEASED, False
+
+    def _may_still_run(self, now: Clock) -> bool:
+        """Whether the worker was told to stop, did not confirm it, and the fence file has not said so for K yet."""
+        proven = self.config.nothing_runs and not self.policy.confirm_on_write
+        return not proven and not self.proof.told_for(now, self.times.stop_s)
 
     @property
     def _may_write_lease(self) -> bool:

@@ -32,6 +32,10 @@ class Times:
         return self.active.fence_after_ms / 1000
 
     @property
+    def stop_s(self) -> float:
+        return self.active.stop_time_ms / 1000
+
+    @property
     def takeover_s(self) -> float:
         return max(self.active.takeover_after_ms, self.wanted.takeover_after_ms) / 1000
 

@@ -23,11 +23,14 @@ def test_at_the_deadline_the_config_is_emptied_and_the_acknowledgement_forgotten
     assert it.streams == 0
     assert it.file.hash == empty_config_hash(INC, 1)
     assert not it.fence_holds
+    it.confirm()
     it.history.clear()
     it.online = True
     it.run(3)
     # The first is the renewal that was under way when the deadline came: it does not count as a start.
-    assert it.history == ["lease:applied", "lease:nothing", "read", "config:1", "lease:applied"]
+    assert it.history == ["lease:applied", "lease:nothing", "read", "config:1"]
+    it.confirm()
+    assert it.history[4:] == ["lease:applied"]
 
 
 def test_two_renewals_are_tried_before_the_deadline(world):
@@ -55,7 +58,69 @@ def test_a_frozen_process_does_not_trust_an_old_answer(world):
     it.online = True
     it.do(Tick())
     assert it.sidecar.fences == 1
-    assert it.history[1:] == ["config:0", "lease:nothing", "read", "config:1", "lease:applied"]
+    it.confirm()
+    assert it.history[1:] == ["config:0", "lease:nothing", "lease:nothing", "read", "config:1"]
+
+
+def thawed(world, **more):
+    """A worker whose machine stood still for longer than D, and has just come back."""
+    it = active(world, "a", **more)
+    it.move(60)
+    it.do(Tick())
+    it.history.clear()
+    return it
+
+
+def test_those_who_watch_the_fence_file_have_k_to_see_that_it_ran_out(world):
+    """Or a worker that hangs would go on: they stood still as well, and look only now and then."""
+    it = thawed(world)
+    for _ in range(23):
+        it.run(0.25)
+        assert not it.fence_holds
+    assert it.lease["spec"]["renewTime"], "it is renewed all the same"
+    assert set(it.history) == {"lease:nothing"}, "nothing is read or given meanwhile"
+    assert any("time to stop" in problem for problem in it.sidecar.problems())
+    it.run(1)
+    assert it.fence_holds
+    assert it.streams == 1
+
+
+def test_a_worker_that_confirms_the_emptied_config_goes_on_at_once(world):
+    it = thawed(world)
+    assert not it.fence_holds
+    it.confirm()
+    assert it.fence_holds
+    assert it.streams == 1
+
+
+def test_confirmation_on_write_does_not_prove_that_the_worker_has_stopped(world):
+    it = thawed(world, policy=Policy(timing=Timing(), confirm_on_write=True))
+    it.run(5.5)
+    assert not it.fence_holds
+    it.run(1.5)
+    assert it.fence_holds
+    assert it.streams == 1
+
+
+def test_a_moment_in_which_the_machine_stands_still_shows_the_fence_file_to_nobody(world):
+    it = thawed(world)
+    it.run(1)
+    it.move(5.5)
+    it.run(5.5)
+    assert not it.fence_holds
+    it.run(1.5)
+    assert it.fence_holds
+
+
+def test_a_sidecar_that_was_restarted_meanwhile_gives_them_k_as_well(world):
+    it = thawed(world)
+    it.run(3)
+    it.restart()
+    it.run(5.5)
+    assert not it.fence_holds
+    it.run(1.5)
+    assert it.fence_holds
+    assert it.streams == 1
 
 
 def test_a_late_answer_counts_from_its_send(world):
@@ -84,7 +149,7 @@ def test_a_config_that_cannot_be_emptied_is_unlinked_and_renewals_go_on(world):
     it.run(12.5)
     assert it.file is None
     it.online, it.disk_error = True, ""
-    it.run(4)
+    it.run(7)
     assert it.streams == 1
 
 

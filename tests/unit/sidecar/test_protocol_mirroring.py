@@ -59,6 +59,7 @@ def test_a_new_pod_after_a_restore_runs_nothing_and_states_which_epoch_has_to_be
     it.hold("pod-b/n9", applied="uid-1/pod-b/n9/9", released="uid-1/pod-b/n9")
     it.assign(3, "a")
     it.start()
+    it.run(7)
     assert it.streams == 0
     it.confirm()
     assert it.annotation("applied") == f"uid-1/{INC}/9", "or the operator would give it epoch 3 for ever"
