@@ -28,7 +28,10 @@ CONFIRMED: Final = "Confirmed"
 
 @dataclass(frozen=True, slots=True)
 class BrakeState:
-    """What `judge` remembers from call to call; losing it costs only confirmations that were already counted."""
+    """What `judge` remembers from call to call.
+
+    Losing it costs the confirmations that were counted, and new rows that workers hold by then count as any others.
+    """
 
     started: bool = False
     """Whether `judge` was called before, so that `previous` says something."""
@@ -40,6 +43,8 @@ class BrakeState:
     """Polls in a row that showed it."""
     affected: frozenset[str] = frozenset()
     """The ids that it would revoke. They stay in the baseline while their worker changes."""
+    base: frozenset[str] = frozenset()
+    """The ids of which it would revoke too many. New rows, served meanwhile, must not make the share smaller."""
     spent: str = ""
     """The annotation that confirmed a change. It stays on the object, and must not confirm the next accident."""
 
@@ -85,15 +90,20 @@ def judge(
     accepted = state.identity or held_identity
     swapped = bool(ids) and bool(accepted) and accepted != snapshot.identity
     affected = vanished | changed
-    # Both, because a worker that dies while the brake holds must not tip the scales either way.
-    shrunk = any(len(affected & base) * 100 > max_shrink_percent * len(base) for base in (baseline, ids))
+    # Several, because neither a worker that dies while the brake holds nor one that is given new rows must tip the
+    # scales.
+    bases = (state.base & in_force.keys(), ids, baseline)
+    shrunk = next((base for base in bases if len(affected & base) * 100 > max_shrink_percent * len(base)), None)
     calm = BrakeState(started=True, identity=snapshot.identity, spent=state.spent)
-    if not swapped and not shrunk:
+    if not swapped and shrunk is None:
         return Verdict(snapshot.streams, held=False, reason=UNCHANGED, message="", change_id="", state=calm)
 
     change_id = _digest(snapshot, vanished, changed)
     seen = (state.seen if change_id == state.change_id else 0) + counts
-    what = _describe(len(ids), len(vanished), len(changed), accepted if swapped else "", snapshot.identity)
+    base = ids if shrunk is None else shrunk
+    what = _describe(
+        len(base), len(vanished & base), len(changed & base), accepted if swapped else "", snapshot.identity
+    )
     if confirmed == change_id != state.spent:
         calm = replace(calm, spent=confirmed)
         message = f"{what} It was confirmed by the annotation {CONFIRM_SOURCE}."
@@ -120,6 +130,7 @@ def judge(
             change_id=change_id,
             seen=seen,
             affected=frozenset(affected),
+            base=frozenset(base),
             spent=state.spent,
         ),
     )

@@ -149,6 +149,29 @@ class TestHolding:
         assert second.change_id == first.change_id
         assert len(second.catalog) == 100
 
+    @pytest.mark.parametrize("new", [50, 100, 300])
+    def test_new_rows_that_workers_hold_by_then_do_not_release_it(self, new: int) -> None:
+        """As when a table is filled anew under other ids: nothing of the change has changed."""
+        pool = running()
+        found = streams(range(80, 100 + new))
+        first = pool.poll(found)
+        assert len(pool.held) == 100 + new
+        second = pool.poll(found, counts=False)
+        assert (second.held, second.change_id, second.message) == (True, first.change_id, first.message)
+        assert [pool.poll(found).held for _ in range(2)] == [True, False]
+
+    def test_nor_do_they_when_another_change_has_taken_the_place_of_the_first(self) -> None:
+        pool = running()
+        pool.poll(streams(range(80, 300)))
+        found = streams([*range(100), *range(300, 700)])
+        assert [pool.poll(found, counts=False).held for _ in range(2)] == [True, True]
+
+    def test_a_limit_that_is_raised_meanwhile_releases_it(self) -> None:
+        pool = running()
+        pool.poll(streams(range(40)))
+        pool.settings["max_shrink_percent"] = 60
+        assert pool.poll(streams(range(40))).reason == "Unchanged"
+
     def test_a_table_that_comes_back_ends_it(self) -> None:
         pool = running()
         pool.poll({})
@@ -256,7 +279,7 @@ def _table(number: int) -> dict[str, Stream]:
 
 tables = st.integers(0, 3 ** len(IDS) - 1).map(_table)
 subsets = st.integers(0, 2 ** len(IDS) - 1).map(lambda bits: frozenset(i for n, i in enumerate(IDS) if bits >> n & 1))
-polls = st.tuples(tables, st.sampled_from(["db", "db", "db", "other"]), st.booleans(), subsets)
+polls = st.tuples(tables | st.none(), st.sampled_from(["db", "db", "db", "other"]), st.booleans(), subsets)
 
 
 @given(
@@ -266,7 +289,7 @@ polls = st.tuples(tables, st.sampled_from(["db", "db", "db", "other"]), st.boole
     confirmations=st.integers(1, 4),
 )
 def test_laws(
-    polls: list[tuple[dict[str, Stream], str, bool, frozenset[str]]],
+    polls: list[tuple[dict[str, Stream] | None, str, bool, frozenset[str]]],
     held: dict[str, Stream],
     percent: int,
     confirmations: int,
@@ -274,7 +297,9 @@ def test_laws(
     pool = Pool(held=held)
     pool.settings = {"max_shrink_percent": percent, "confirmations": confirmations}
     in_a_row: list[str] = []
-    for found, identity, counts, kept in polls:
+    found, shrunk = held, None
+    for table_now, identity, counts, kept in polls:
+        found = found if table_now is None else table_now
         in_force = pool.catalog if pool.state.started else pool.held
         baseline = {i for i in pool.held if i in in_force}
         accepted = pool.stored_identity
@@ -294,8 +319,10 @@ def test_laws(
                 gone = [i for i in baseline if i not in found or found[i].url != in_force[i].url]
                 assert len(gone) * 100 <= percent * len(baseline), "too much at once is never let through"
                 assert not baseline or identity == accepted
+                assert found != shrunk, "the same change is held back until it is confirmed"
             else:
                 assert len(in_a_row) + counts >= confirmations
             in_a_row = []
+        shrunk = found if verdict.reason == "Shrunk" else None
         # Some streams are on workers, some on their way, some without room.
         pool.held = {i: s for i, s in verdict.catalog.items() if i in kept}
