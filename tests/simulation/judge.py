@@ -244,6 +244,11 @@ class Judge:
                 return False
         return not self.misplaced() and not self._suspected() and len(found) == len(world.pods)
 
+    def overdue(self) -> AbstractSet[str]:
+        """Promised streams that nobody has taken up. The death may be the third that some of them were seen in."""
+        missing = self.promised.keys()
+        return missing if len(missing) > self._excusable(missing) else set()
+
     def _excusable(self, missing: AbstractSet[str]) -> int:
         """How many of these are kept from everybody on purpose, and rightly: three workers died of them."""
         rows = self._world.database.rows

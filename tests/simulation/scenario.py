@@ -229,6 +229,6 @@ def _lone_death(world: World, rng: random.Random) -> None:
         leader.crash()
     loop.run_until(loop.now + bound + 0.5)
     world.counts["lone deaths"] += 1
-    for stream in world.judge.promised:
+    for stream in world.judge.overdue():
         world.defect(Kind.GAP, f"{stream} is on nobody {bound + 0.5:.2f} s after its worker died alone")
     world.judge.promised.clear()

@@ -7,9 +7,11 @@ from itertools import pairwise
 
 import pytest
 
+from fingerv7.contract import POOL_LABEL
 from fingerv7.core import brake
 
 from .faults import KINDS
+from .faults.kinds import edit
 from .install import installed
 from .replica import Replica
 from .world import World
@@ -48,3 +50,26 @@ def test_accidents_with_the_source_in_a_row_are_each_an_accident_of_its_own(seed
     assert len(begun) >= 5
     held = [verdict.held for verdict in verdicts]
     assert sum(now and not before for before, now in pairwise(held)) >= len(begun) - 1
+
+
+def test_a_backup_with_a_wrong_label_in_it_keeps_no_worker_silent() -> None:
+    with installed() as hooks:
+        world = World(1)
+        hooks.connect(world)
+        t_s = world.scale.takeover_s
+        try:
+            world.start()
+            world.loop.run_until(2 * t_s)
+            edit(world, "leases", "w0", {"metadata": {"labels": {POOL_LABEL: None}}})
+            world.loop.run_until(6 * t_s)  # a backup is at most 3 T old
+            restoring = KINDS["backup restored"][0](world, random.Random(1))
+            away_s = next(restoring)
+            edit(world, "leases", "w0", {"metadata": {"labels": {POOL_LABEL: world.pool_name}}})
+            world.loop.run_until(world.loop.now + away_s)
+            assert next(restoring, None) is None
+            world.loop.run_until(world.loop.now + 5 * t_s)
+            assert not world.defects
+            assert not world.judge.misplaced()
+            assert all(pod.worker and pod.worker.running for pod in world.pods.values())
+        finally:
+            world.loop.close()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
+from fingerv7.contract import POOL_LABEL
+
 from .kinds import Kinds, Script, any_pod, edit, long, remove
 
 if TYPE_CHECKING:
@@ -69,9 +71,13 @@ def _lease_edited(world: World, rng: random.Random) -> Script:
     if rng.random() < 0.5:
         if edit(world, "leases", name, {"spec": {"holderIdentity": ""}}):
             yield 0.0
-    elif edit(world, "leases", name, {"metadata": {"labels": {"fingerv7.io/pool": rng.choice(("other", None))}}}):
+    elif _label(world, name, rng.choice(("other", None))):
         yield long(world, rng)
-        edit(world, "leases", name, {"metadata": {"labels": {"fingerv7.io/pool": world.pool_name}}})
+        _label(world, name, world.pool_name)
+
+
+def _label(world: World, name: str, pool: str | None) -> bool:
+    return edit(world, "leases", name, {"metadata": {"labels": {POOL_LABEL: pool}}})
 
 
 @KINDS.add("election Lease deleted", 3)
@@ -86,6 +92,8 @@ def _restored(world: World, rng: random.Random) -> Script:
 
     Its API is away for so long before that every worker has fenced: who runs what the backup does not know must have
     stopped, or a worker that starts from the backup takes up what another one runs.
+
+    A label that was wrong when the backup was made is put right again: its worker stays silent without, by design.
     """
     store, t_s = world.server.store, world.scale.takeover_s
     back_s = t_s * rng.choice((0.1, 0.5, 1.0, 3.0)) * rng.random()
@@ -95,6 +103,10 @@ def _restored(world: World, rng: random.Random) -> Script:
     store.restored(objects)
     world.judge.restored()
     world.server.start()
+    for name in world.pods:
+        lease = objects.get(("leases", name))
+        if lease and lease["metadata"].get("labels", {}).get(POOL_LABEL) != world.pool_name:
+            _label(world, name, world.pool_name)
 
 
 @KINDS.add("pod replaced", 3)
