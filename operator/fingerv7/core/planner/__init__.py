@@ -15,7 +15,7 @@ inputs arrive in. The rooms behind it:
 - `fairness`: what an even share is, and when loads are even enough;
 - `balancing`, with `giving`, `evening`, `shortening` and `merging`: streams move because the loads are uneven;
 - `rotating`: streams move because their time on a worker is over;
-- `bound`, with `exchanging`: how few moves could have done.
+- `bound`, with `exchanging` and `patterns`: how few moves could have done.
 """
 
 from __future__ import annotations

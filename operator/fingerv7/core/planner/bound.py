@@ -10,10 +10,10 @@ from typing import NamedTuple
 import numpy as np
 
 from fingerv7.core.planner.arrays import Bools, Codes, Ints, counts, sums
-from fingerv7.core.planner.exchanging import fewest_to_exchange
-from fingerv7.core.planner.fairness import Fair
+from fingerv7.core.planner.exchanging import Asked, fewest_to_exchange
+from fingerv7.core.planner.fairness import Fair, may_move
 from fingerv7.core.planner.passing import Passing
-from fingerv7.core.planner.problem import Problem
+from fingerv7.core.planner.problem import NOBODY, Problem
 
 _ALONE = 4096
 """Size of a network, blocks times places, up to which each worker that has to give is looked at by itself."""
@@ -21,30 +21,42 @@ _LARGE = 1 << 15
 """Size above which only what workers have to give is counted, not what they have to pass on."""
 
 
-def fewest_to_place(problem: Problem, placed: Bools) -> int:
-    """Moves without which these streams (S,) cannot all have a place, where all weigh the same and bytes do not
-    bind; otherwise 0, for nothing is known. Balancing apart, this is exact unless there are many kinds.
+def fewest_to_place(problem: Problem, reached: Codes) -> int:
+    """Moves without which the streams that have an owner in the end (S,) cannot all have one, bytes apart. Where all
+    weigh the same and bytes do not bind this is exact, unless there are many kinds; with weights it may be 0 in large
+    fleets, for nothing is known.
     """
     p = problem
-    if len(p.weights) > 1 or p.bytes_bind:
-        return 0
+    placed = reached >= 0
     mine = np.maximum(p.owner, 0)
     kept = placed & (p.owner >= 0) & p.may_keep[p.block, p.kind[mine]]
     evicted = placed & (p.owner >= 0) & p.keeps[mine] & ~kept
-    return _fewest_to_leave(p, placed, kept, p.owner, p.capacity) + int(evicted.sum())
+    if len(p.weights) == 1:
+        return _fewest_to_leave(p, placed, kept, p.owner, p.capacity, p.may_take) + int(evicted.sum())
+    owner = np.where(kept, p.owner, p.owner.dtype.type(NOBODY))
+    asked = Asked(owner, placed, np.zeros_like(p.capacity), p.capacity, p.may_take)
+    return fewest_to_exchange(p, asked, int((kept & (owner != reached)).sum())) + int(evicted.sum())
 
 
-def fewest_to_reach(problem: Problem, owner: Codes, placed: Bools, reached: Ints) -> int:
-    """Moves of streams with an owner (S,) without which those that are `placed` (S,) cannot make up the loads
-    `reached` (W,); as `fewest_to_balance`, with capabilities looked at: along a chain of workers each has to give a
-    stream for one that it is given. Where there are many kinds, or streams differ in weight, chains are left out.
+def fewest_to_reach(problem: Problem, owner: Codes, reached: Codes) -> int:
+    """Moves of streams with an owner (S,) without which no plan can make up the loads that it has reached with these
+    owners (S,); as `fewest_to_balance`, with capabilities looked at: along a chain of workers each has to give a
+    stream for one that it is given. Where there are many kinds chains are left out.
+
+    Plans that send a stream of a location abroad for it do not count, unless this one has done so.
     """
-    if len(problem.weights) > 1:
-        return fewest_to_exchange(problem, owner, placed, reached)
-    return _fewest_to_leave(problem, placed, placed & (owner >= 0), owner, reached)
+    p = problem
+    placed, moved = reached >= 0, np.flatnonzero((owner != reached) & (reached >= 0))
+    may_take = may_move(p)
+    if not may_take[p.block[moved], p.kind[reached[moved]]].all():
+        may_take = p.may_take
+    loads = np.bincount(reached[placed], p.weight[placed], len(p.names)).astype(np.int64)
+    if len(p.weights) == 1:
+        return _fewest_to_leave(p, placed, placed & (owner >= 0), owner, loads, may_take)
+    return fewest_to_exchange(p, Asked(owner, placed, loads, loads, may_take), int((owner[moved] >= 0).sum()))
 
 
-def _fewest_to_leave(problem: Problem, placed: Bools, kept: Bools, owner: Codes, limit: Ints) -> int:
+def _fewest_to_leave(problem: Problem, placed: Bools, kept: Bools, owner: Codes, limit: Ints, may_take: Bools) -> int:
     """How many of those who are `kept` have to leave their owners so that all who are `placed` have a place, and
     nobody holds more than its `limit` (W,).
 
@@ -71,9 +83,10 @@ def _fewest_to_leave(problem: Problem, placed: Bools, kept: Bools, owner: Codes,
     free = sums(where, np.where(p.is_open, np.maximum(room - held, 0), 0), places).astype(np.int64)
     guests = sums(where, np.maximum(held - room, 0), places).astype(np.int64)[p.kinds :]
     passing = Passing(
-        np.vstack((p.may_take[:, kind], np.eye(full, places, p.kinds, dtype=bool))),
+        np.vstack((may_take[:, kind], np.eye(full, places, p.kinds, dtype=bool))),
         np.vstack((stock, np.zeros((full, places), stock.dtype))),
         free,
+        may_return=True,
     )
     coming = np.concatenate((counts(p.block[placed & ~kept], p.blocks), guests))
     for b in [*range(p.blocks, p.blocks + full), *range(p.blocks)]:

@@ -26,7 +26,14 @@ class Passing:
     """
 
     def __init__(
-        self, may_take: Bools, stock: Ints, free: Ints, gone: Ints | None = None, came: Ints | None = None
+        self,
+        may_take: Bools,
+        stock: Ints,
+        free: Ints,
+        gone: Ints | None = None,
+        came: Ints | None = None,
+        *,
+        may_return: bool = False,
     ) -> None:
         nothing = np.zeros_like(stock)
         # What is free is one more block, which can be anywhere.
@@ -35,6 +42,8 @@ class Passing:
         self._stock = np.vstack((stock, nothing[:1]))
         self._gone = np.vstack((nothing if gone is None else gone, nothing[:1]))
         self._came = np.vstack((nothing if came is None else came, free))
+        self._may_return = may_return
+        """Whether residents who left may come back where nobody else of their block may come."""
         self._hopeless: set[int] = set()
         """Blocks that a search has shown to reach no free place. Placing others does not change that, since nobody
         whom they reach can step aside; a stream that leaves does.
@@ -118,9 +127,12 @@ class Passing:
 
     def _costs(self) -> tuple[Floats, Floats]:
         """(B + 1, P) what it costs that one of a block comes, and that one leaves."""
-        comes = np.where(self._may_take, np.where(self._gone > 0, -1.0, 0.0), np.inf)
+        comes = np.where(self._entries(), np.where(self._gone > 0, -1.0, 0.0), np.inf)
         leaves = np.where(self._came > 0, 0.0, np.where(self._stock > self._gone, 1.0, np.inf))
         return comes, leaves
+
+    def _entries(self) -> Bools:
+        return self._may_take | (self._gone > 0) if self._may_return else self._may_take
 
     def _cheapest(self, start: int) -> Path | None:
         """The way to something free that moves fewest residents (R. Bellman, E. Moore)."""
@@ -145,10 +157,11 @@ class Passing:
     def _reached_from(self, start: int) -> Bools:
         """(B + 1,) blocks on the ways from this one; not all of them where one ends at something free."""
         leaves = (self._came > 0) | (self._stock > self._gone)
+        entries = self._entries()
         reached, entered = np.zeros(len(leaves), bool), np.zeros(leaves.shape[1], bool)
         reached[start], new = True, np.array([start])
         while len(new) and not reached[self._free]:
-            entering = self._may_take[new].any(axis=0) & ~entered
+            entering = entries[new].any(axis=0) & ~entered
             entered |= entering
             new = np.flatnonzero(leaves[:, entering].any(axis=1) & ~reached)
             reached[new] = True

@@ -78,6 +78,7 @@ class _Round:
         self._mark(homeless[owner == GONE], Trigger.WorkerLost)
         self._mark(homeless[owner >= 0], Trigger.WorkerIneligible)
         overflow, least = shed(fleet)
+        shed_least = least
         self._mark(overflow, Trigger.OverCapacity)
         waiting = np.sort(np.concatenate((homeless, overflow))) if len(overflow) else homeless
         was_owned = p.owner[waiting] != NOBODY
@@ -89,8 +90,8 @@ class _Round:
 
         asked = len(waiting)
         waiting = self._place(waiting)
-        if np.any(self._codes == _CODE[Trigger.MakingRoom]):
-            forced.append(partial(self._more_to_place, fleet.owner >= 0, waiting, least))
+        if len(overflow) > shed_least or np.any(self._codes == _CODE[Trigger.MakingRoom]):
+            forced.append(partial(self._more_to_place, fleet.owner.copy(), waiting, least))
         if len(waiting) == asked:
             # Only when nothing else moves: loads are judged once repairs have settled.
             waited, balancing = waiting, balance(fleet)
@@ -114,9 +115,9 @@ class _Round:
 
         return self._answer(np.sort(waiting), before, imbalance_before, fewest)
 
-    def _more_to_place(self, placed: Bools, waiting: Ints, least: int) -> int:
+    def _more_to_place(self, reached: Codes, waiting: Ints, least: int) -> int:
         """How many more moves than at `least` the repairs cannot do without."""
-        return max(0, fewest_to_place(self.problem, placed) + int(self._is_kept(waiting).sum()) - least)
+        return max(0, fewest_to_place(self.problem, reached) + int(self._is_kept(waiting).sum()) - least)
 
     def _fewest_to_balance(self, balancing: Balancing, placed: Ints) -> int:
         """Moves that did not come about without: who is home now, and then the loads that balancing led to, with the
@@ -131,7 +132,10 @@ class _Round:
         least = fewest_to_balance(p, owner, balancing.used, fleet.used, balancing.fair, coming)
         if (p.blocks > 1 or len(p.weights) > 1) and least < int(((owner >= 0) & (owner != fleet.owner)).sum()):
             # Not as few as that: there may be chains, and exchanges, which take longer to count.
-            least = max(least, fewest_to_reach(p, owner, fleet.owner >= 0, fleet.used))
+            back = home[p.abroad[p.block[home], p.kind[fleet.owner[home]]]]
+            owner = owner.copy()
+            owner[back] = p.owner[back]
+            least = max(least, fewest_to_reach(p, owner, fleet.owner))
         return came_home + least
 
     def _mark(self, streams: Ints, trigger: Trigger) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 
-from fingerv7.core.planner import Policy, Strategy
+from fingerv7.core.model import Stream
+from fingerv7.core.planner import Plan, Policy, Strategy
 
-from .worlds import World, check, counts, fewest_moves, law, named, stream, worker, worlds
+from .worlds import World, check, counts, fewest_moves, homes, is_open, law, named, room, stream, worker, worlds
 
 SHARED = (Strategy.Capacity, Strategy.Performance)
 PERFECT = Policy(imbalance_threshold_percent=0, max_stream_difference=0, max_moves_per_round_percent=100)
@@ -34,12 +36,9 @@ def test_no_plan_could_do_with_fewer_repairs_than_the_bound_says_weights_and_byt
 @given(worlds(unit=True, strategies=SHARED))
 def test_balancing_reaches_its_loads_with_as_few_moves_as_a_linear_programme(world: World):
     # Along chains of workers too, where a worker passes on as many streams as it is given.
-    repaired = replace(world, policy=replace(world.policy, may_balance=False)).plan()
-    placed = {name: world.streams[name] for name in repaired.target}
-    policy = replace(world.policy, may_balance=True, max_moves_per_round_percent=100, rotate=())
-    world = replace(world, streams=placed, current=dict(repaired.target), policy=policy)
+    world = only_to_balance(world)
     done = world.plan()
-    fewest = fewest_moves(world, list(placed), loads=counts(done))
+    fewest = fewest_moves(world, list(world.streams), loads=counts(done))
     assert len(done.moves) == done.lower_bound == fewest
 
 
@@ -76,12 +75,58 @@ def _fields(said: str) -> tuple[str, str, str]:
 @law
 @given(worlds(strategies=SHARED))
 def test_no_plan_could_reach_these_loads_with_fewer_moves_than_the_bound_says_weights_included(world: World):
+    world = only_to_balance(world)
+    done = world.plan()
+    fewest = fewest_moves(world, list(world.streams), loads=weights(world, done), whole=True)
+    assert done.lower_bound <= fewest <= len(done.moves)
+
+
+@law
+@given(worlds(unit=True, strategies=(Strategy.Location,)))
+def test_no_plan_could_bring_as_many_home_and_reach_these_loads_with_fewer_moves(world: World):
+    world = only_to_balance(world)
+    done = world.plan()
+    fewest = fewest_moves(world, list(world.streams), loads=counts(done), where=at_home_as_in(world, done))
+    assert done.lower_bound == fewest <= len(done.moves)
+
+
+@law
+@given(worlds(strategies=(Strategy.Location,)))
+def test_no_plan_could_bring_as_many_home_with_fewer_moves_than_the_bound_says_weights_included(world: World):
+    world = only_to_balance(world)
+    done = world.plan()
+    where = at_home_as_in(world, done)
+    fewest = fewest_moves(world, list(world.streams), loads=weights(world, done), whole=True, where=where)
+    assert done.lower_bound <= fewest <= len(done.moves)
+
+
+def only_to_balance(world: World) -> World:
+    """The same with what has a place once everything is repaired, and as many moves as anybody may wish for."""
     repaired = replace(world, policy=replace(world.policy, may_balance=False)).plan()
     placed = {name: world.streams[name] for name in repaired.target}
     policy = replace(world.policy, may_balance=True, max_moves_per_round_percent=100, rotate=())
-    world = replace(world, streams=placed, current=dict(repaired.target), policy=policy)
-    done = world.plan()
+    return replace(world, streams=placed, current=dict(repaired.target), policy=policy)
+
+
+def weights(world: World, done: Plan) -> dict[str, int]:
     loads = Counter[str]()
     for name, owner in done.target.items():
-        loads[owner] += placed[name].weight
-    assert done.lower_bound <= fewest_moves(world, list(placed), loads=loads, whole=True) <= len(done.moves)
+        loads[owner] += world.streams[name].weight
+    return loads
+
+
+def at_home_as_in(world: World, done: Plan) -> Callable[[World, Stream], list[str]]:
+    """Where streams may be if those that came home are at home, and nobody else goes abroad."""
+
+    def where(world: World, wanted: Stream) -> list[str]:
+        places, owner = homes(world, wanted), world.current[wanted.id]
+        own = [name for name in places if world.candidates[name].location == wanted.location]
+        if not wanted.location or not any(
+            is_open(world, world.candidates[name]) and room(world.candidates[name]) for name in own
+        ):
+            return places
+        target = done.target[wanted.id]
+        assume(target == owner or target in own)
+        return own if target in own else [*own, owner]
+
+    return where

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import combinations, product
 from typing import Any
@@ -307,13 +307,18 @@ def most_placeable(world: World) -> int:
 
 
 def fewest_moves(
-    world: World, placed: Sequence[str], *, loads: Mapping[str, int] | None = None, whole: bool = False
+    world: World,
+    placed: Sequence[str],
+    *,
+    loads: Mapping[str, int] | None = None,
+    whole: bool = False,
+    where: Callable[[World, Stream], list[str]] = homes,
 ) -> int:
     """The least number of moves of streams with a live, keeping owner that give all these streams a place: a linear
     programme. For weights of one its matrix is totally unimodular, otherwise `whole` asks for a mixed-integer one.
-    `loads`: the weight that each worker has in the end.
+    `loads`: the weight that each worker has in the end. `where` a stream may be.
     """
-    pairs = [(n, name) for n, s in enumerate(placed) for name in homes(world, world.streams[s])]
+    pairs = [(n, name) for n, s in enumerate(placed) for name in where(world, world.streams[s])]
     if not pairs:
         return 0
     place = {name: n for n, name in enumerate(world.candidates)}
