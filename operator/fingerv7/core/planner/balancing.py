@@ -120,7 +120,7 @@ class _Work:
             room=p.by_site(room),
         )
         heights = (used - above - fair.exact) / np.maximum(p.strength, 1.0)
-        movers = choose(fleet, gifts, heights, sums(p.kind, room, p.kinds) > 0, light_first=self._steps > 0)
+        movers, takes = choose(fleet, gifts, heights, sums(p.kind, room, p.kinds) > 0, light_first=self._steps > 0)
         self._steps += 1
         movers = self._within_budget(movers, fair.exact)
         if not len(movers):
@@ -129,8 +129,9 @@ class _Work:
             homes, aside = fleet.take(movers), 0
             givers = np.zeros(len(p.names), bool)
             givers[homes] = True
-            left = place(fleet, movers, np.where(givers, 0, fair.least), all_that_fit=False)
-            left = place(fleet, left, np.where(givers, 0, fair.most), all_that_fit=False)
+            room = np.where(takes > 0, fleet.used + takes, 0)
+            left = place(fleet, movers, np.where(givers, room, fair.least), all_that_fit=False)
+            left = place(fleet, left, np.where(givers, room, fair.most), all_that_fit=False)
             if len(left) == len(movers) and p.blocks > 1:
                 made = pass_on(fleet, left, np.where(givers, fleet.used, fair.most), self.left - len(movers))
                 aside = len(made.aside)

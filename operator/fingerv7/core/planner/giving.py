@@ -14,6 +14,7 @@ import numpy as np
 from fingerv7.core.planner.arrays import Bools, Floats, Ints, counts, joined, ranks
 from fingerv7.core.planner.fleet import Fleet
 from fingerv7.core.planner.problem import Problem
+from fingerv7.core.planner.subsets import Subsets
 
 
 class Gifts(NamedTuple):
@@ -29,9 +30,9 @@ class Gifts(NamedTuple):
     """and what there is room for elsewhere."""
 
 
-def choose(fleet: Fleet, gifts: Gifts, heights: Floats, has_room: Bools, *, light_first: bool) -> Ints:
-    """Streams that leave. `heights` (W,) say who gives first what nobody has to; only those leave that some kind with
-    room (K,) may take.
+def choose(fleet: Fleet, gifts: Gifts, heights: Floats, has_room: Bools, *, light_first: bool) -> tuple[Ints, Ints]:
+    """Streams that leave, and (W,) what those who give them are to take from others. `heights` (W,) say who gives
+    first what nobody has to; only those streams leave that some kind with room (K,) may take.
     """
     p = fleet.problem
     may = np.where(gifts.room[p.site] > 0, gifts.may, gifts.must)
@@ -42,12 +43,37 @@ def choose(fleet: Fleet, gifts: Gifts, heights: Floats, has_room: Bools, *, ligh
     given = p.weights @ gives
     missing = gifts.wanted - p.by_site(given)
     if np.any(missing > 0):
-        stock -= gives
-        rest = np.minimum(may - given, p.weights @ stock)
+        rest = np.minimum(may - given, p.weights @ (stock - gives))
         exactly = _in_turn(p, rest, missing, np.argsort(-heights, kind="stable"))
         gifts = gifts._replace(must=exactly, may=exactly, room=p.by_site(exactly))
-        gives += _amounts(p, stock, gifts, order)
-    return _pick(fleet, gives, movable)
+        gives += _amounts(p, stock - gives, gifts, order)
+    takes = np.zeros(len(p.names), np.int64)
+    if len(stock) > 1 and not light_first:
+        gives, takes = _fewer(p, stock, gives)
+    return _pick(fleet, gives, movable), takes
+
+
+def _fewer(p: Problem, stock: Ints, gives: Ints) -> tuple[Ints, Ints]:
+    """As much by fewer streams (J, W), if need be for a lighter one in return: who gives 5, and takes a 2 that
+    another gives anyway, need not give 1 and 2. Also (W,) what is taken so.
+    """
+    takes, number = np.zeros(len(p.names), np.int64), gives.sum(axis=0)
+    several = np.flatnonzero(number > 1)
+    given = p.weights @ gives[:, several]
+    subsets = Subsets(p.weights, stock[:, several], given + p.weights[0])
+    if not subsets.close:
+        return gives, takes
+    fewest = np.minimum(number[several], subsets.fewest(given))
+    for rank, weight in reversed(list(enumerate(p.weights.tolist()))):
+        fewer = np.zeros_like(takes)
+        fewer[several] = (subsets.fewest(given + weight) < fewest) & (takes[several] == 0)
+        offered = p.by_site(np.where(fewer > 0, 0, gives[rank]))
+        takes += weight * _in_turn(p, fewer, offered, np.arange(len(takes)))
+    amounts = given + takes[several]
+    better = np.flatnonzero(subsets.fewest(amounts) < number[several])
+    gives = gives.copy()
+    gives[:, several[better]] = subsets.of(amounts)[:, better]
+    return gives, takes
 
 
 def _held(fleet: Fleet, givers: Bools, movable: Bools) -> Ints:

@@ -12,7 +12,21 @@ from hypothesis import assume, given
 from fingerv7.core.model import Stream
 from fingerv7.core.planner import Plan, Policy, Strategy
 
-from .worlds import World, check, counts, fewest_moves, homes, is_open, law, named, room, stream, worker, worlds
+from .worlds import (
+    World,
+    check,
+    counts,
+    fewest_moves,
+    fleet,
+    homes,
+    is_open,
+    law,
+    named,
+    room,
+    stream,
+    worker,
+    worlds,
+)
 
 SHARED = (Strategy.Capacity, Strategy.Performance)
 PERFECT = Policy(imbalance_threshold_percent=0, max_stream_difference=0, max_moves_per_round_percent=100)
@@ -65,6 +79,21 @@ def test_a_detour_over_several_workers_is_cut_short(workers: str, owners: str, f
     done = world.plan()
     check(world, done)
     assert len(done.moves) == done.lower_bound == fewest == fewest_moves(world, list(catalog), loads=counts(done))
+
+
+def test_who_has_to_give_two_gives_one_for_another_that_is_given_anyway():
+    # w0 is 3 above its part and gives 5, w1 gives it a 2; one by one they would give 1, 2 and 2.
+    triple, number = ([5, 2, 2, 1, 1], [4, 4, 2], [3]), 100
+    catalog, current = {}, {}
+    for place, mine in enumerate(triple * number):
+        for n, weight in enumerate(mine):
+            one = stream(f"s{place:03d}{n}", weight=weight)
+            catalog[one.id], current[one.id] = one, f"w{place}"
+    world = World(catalog, fleet(*[12] * (3 * number)), current, PERFECT)
+    done = world.plan()
+    check(world, done)
+    assert len(done.moves) == done.lower_bound == 2 * number
+    assert done.imbalance_after_percent == 0
 
 
 def _fields(said: str) -> tuple[str, str, str]:
