@@ -65,8 +65,11 @@ def _fewer(p: Problem, stock: Ints, gives: Ints) -> tuple[Ints, Ints]:
         return gives, takes
     fewest = np.minimum(number[several], subsets.fewest(given))
     for rank, weight in reversed(list(enumerate(p.weights.tolist()))):
+        able = (subsets.fewest(given + weight) < fewest) & (takes[several] == 0)
+        if not able.any():
+            continue
         fewer = np.zeros_like(takes)
-        fewer[several] = (subsets.fewest(given + weight) < fewest) & (takes[several] == 0)
+        fewer[several] = able
         offered = p.by_site(np.where(fewer > 0, 0, gives[rank]))
         takes += weight * _in_turn(p, fewer, offered, np.arange(len(takes)))
     amounts = given + takes[several]

@@ -184,8 +184,8 @@ class Plan:
     def lower_bound(self) -> int:
         """Fewest moves of streams with a live, keeping owner that the repairs can do with; one for each stream that
         came home or had its turn to rotate; and the fewest that then led to the loads which balancing reached.
-        Counted from owners and loads, not from the moves, when somebody asks; exact for weights of one without
-        locations, unless there are many kinds.
+        Counted from owners and loads when somebody asks, and not looked for beyond what the plan needs; exact for
+        weights of one, unless there are many kinds.
         """
         return self.count_fewest()
 
