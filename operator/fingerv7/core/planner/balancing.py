@@ -110,7 +110,8 @@ class _Work:
             self.cut = True
             return False
         short = p.by_site(below)
-        # Who gives takes nothing: where more is above than below, others are filled up as far as they may be.
+        # Who gives takes nothing, or lighter ones in return: where more is above than below, others are filled up as
+        # far as they may be.
         fills_up = p.by_site(above) > short
         room = np.where(fills_up[p.site] & is_open, np.maximum(fair.most - used, 0), below)
         gifts = Gifts(
@@ -122,6 +123,7 @@ class _Work:
         heights = (used - above - fair.exact) / np.maximum(p.strength, 1.0)
         movers, takes = choose(fleet, gifts, heights, sums(p.kind, room, p.kinds) > 0, light_first=self._steps > 0)
         self._steps += 1
+        takes_up_to = np.where(takes > 0, used - fleet.weigh_of(movers) + takes, 0)
         movers = self._within_budget(movers, fair.exact)
         if not len(movers):
             return False
@@ -129,9 +131,8 @@ class _Work:
             homes, aside = fleet.take(movers), 0
             givers = np.zeros(len(p.names), bool)
             givers[homes] = True
-            room = np.where(takes > 0, fleet.used + takes, 0)
-            left = place(fleet, movers, np.where(givers, room, fair.least), all_that_fit=False)
-            left = place(fleet, left, np.where(givers, room, fair.most), all_that_fit=False)
+            left = place(fleet, movers, np.where(givers, takes_up_to, fair.least), all_that_fit=False)
+            left = place(fleet, left, np.where(givers, takes_up_to, fair.most), all_that_fit=False)
             if len(left) == len(movers) and p.blocks > 1:
                 made = pass_on(fleet, left, np.where(givers, fleet.used, fair.most), self.left - len(movers))
                 aside = len(made.aside)
