@@ -13,7 +13,8 @@ inputs arrive in. The rooms behind it:
 - `placing`, with `flow` and `water`: streams without a worker find one;
 - `room`, with `passing`: others move aside for those that found none;
 - `fairness`: what an even share is, and when loads are even enough;
-- `balancing`, with `giving`, `subsets`, `evening`, `shortening` and `merging`: streams move because loads are uneven;
+- `balancing`, with `giving`, `subsets`, `evening`, `shortening`, `merging` and `regrouping`: streams move because the
+  loads are uneven;
 - `rotating`: streams move because their time on a worker is over;
 - `bound`, with `exchanging` and `patterns`: how few moves could have done.
 """

@@ -20,6 +20,7 @@ from fingerv7.core.planner.giving import Gifts, choose
 from fingerv7.core.planner.merging import merge
 from fingerv7.core.planner.placing import bring_home, place
 from fingerv7.core.planner.problem import NOBODY
+from fingerv7.core.planner.regrouping import regroup
 from fingerv7.core.planner.room import pass_on
 from fingerv7.core.planner.shortening import shorten
 from fingerv7.core.planner.water import pour
@@ -67,6 +68,7 @@ def _even_out(work: _Work, fair: Fair) -> bool:
             even_out(fleet, fair, work.left)
         shorten(fleet, work.began)
         merge(fleet, work.began)
+        regroup(fleet, work.began)
         fleet.may_take = fleet.problem.may_take
         if np.any(fleet.owner != attempt.owner) and _helps(before, _unevenness(fleet, fair), cut=work.cut):
             attempt.keep()
