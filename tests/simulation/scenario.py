@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .defect import Defect, Kind
-from .faults import KINDS, Script
+from .faults import KINDS, NEVER_CUT_SHORT, Script
 from .install import Hooks, installed
 from .world import LONGEST_START_K, World
 
@@ -72,9 +72,13 @@ class Driver:
         return True
 
     def end_all(self) -> None:
-        for script in list(self._open):
-            while script in self._open:
+        """Mend everything at once, but wait for what is never cut short."""
+        for script, name in list(self._open.items()):
+            while script in self._open and name not in NEVER_CUT_SHORT:
                 self._step(script, waits=False)
+        loop = self._world.loop
+        while self._open:
+            loop.run_until(loop.now + 0.1)
 
     def _step(self, script: Script, *, waits: bool = True) -> None:
         if script not in self._open:

@@ -14,6 +14,7 @@ from .faults import KINDS
 from .faults.kinds import edit
 from .install import installed
 from .replica import Replica
+from .scenario import Driver
 from .world import World
 
 TRIED_EVERY_S = 0.25
@@ -71,5 +72,30 @@ def test_a_backup_with_a_wrong_label_in_it_keeps_no_worker_silent() -> None:
             assert not world.defects
             assert not world.judge.misplaced()
             assert all(pod.worker and pod.worker.running for pod in world.pods.values())
+        finally:
+            world.loop.close()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_backup_is_restored_under_nobody_who_has_not_fenced(seed: int) -> None:
+    """Also where the faults end while its API is away: it stays away, and only others are cut short."""
+    with installed() as hooks:
+        world = World(seed)
+        hooks.connect(world)
+        restores: list[list[str]] = []
+        hooks.put(world.judge, "restored", lambda: restores.append(sorted(world.judge.running)))
+        t_s = world.scale.takeover_s
+        driver = Driver(world, random.Random(seed))
+        try:
+            world.start()
+            world.loop.run_until(2 * t_s)
+            assert world.judge.running
+            driver.begin("database away")
+            driver.begin("backup restored")
+            world.loop.run_until(world.loop.now + 0.2 * t_s)
+            driver.end_all()
+            assert restores == [[]], "once, and nobody ran anything"
+            assert world.server.up
+            assert world.database.up
         finally:
             world.loop.close()
