@@ -43,6 +43,7 @@ TICK_S = 0.25
 """How soon a silent worker's deadline is looked at again."""
 SELDOM = 4
 """A round of a large pool is repeated after so many times its own length where nothing asks for one before."""
+LEAST_WAIT_S = 0.001
 ERROR_PAUSE_S = 1.0
 READS, WRITES = 4, 12
 """How many requests of one pool are under way at most."""
@@ -319,4 +320,5 @@ class PoolLoop:
             return TICK_S
         resync_s = min(max(RESYNC_S, SELDOM * self._decided_s), 4 * RESYNC_S)
         left = (decision.facts[name].takeover_s - each.silent_s for name, each in decision.health.items())
-        return min((seconds for seconds in left if 0 < seconds < resync_s), default=resync_s)
+        # Less than a clock can tell apart is left again after the wait.
+        return max(LEAST_WAIT_S, min((seconds for seconds in left if 0 < seconds < resync_s), default=resync_s))

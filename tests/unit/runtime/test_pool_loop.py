@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from dataclasses import replace
 from types import SimpleNamespace
@@ -162,6 +163,14 @@ async def test_chores_that_never_end_count_as_well():
     finally:
         running.cancel()
         await asyncio.wait([running])
+
+
+def test_a_deadline_that_has_all_but_come_is_waited_for_as_well():
+    """Without a wait a clock that stands still for a moment would be asked again and again."""
+    world = SimpleNamespace(barrier_passed=True, unknown={})
+    facts, health = SimpleNamespace(takeover_s=20.0), SimpleNamespace(silent_s=math.nextafter(20.0, 0.0))
+    decision = SimpleNamespace(unassigned=[], to_probe=[], to_confirm=[], facts={"a": facts}, health={"a": health})
+    assert 0.001 <= InOffice().loop._patience(world, decision) < 0.01
 
 
 async def test_of_a_namespace_that_cannot_be_listed_nothing_is_concluded():
