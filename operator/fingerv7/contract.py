@@ -212,6 +212,25 @@ def parse_token(text: str) -> tuple[int, int]:
     return int(leader_epoch), int(sequence)
 
 
+def config_token(granted: str, acquired: int) -> str:
+    """The token in a worker's config: the grant's, and under which acquisition of the worker's Lease it is used.
+
+    A pod that was frozen wakes up with what its successor of the same name was given under the very same grant; only
+    that tells a sink which of them is older. `acquired`: the Lease's resourceVersion when the pod had acquired it.
+    """
+    return f"{granted}-{acquired:016d}"
+
+
+def granted_token(text: str) -> str:
+    """The grant's part of a `config_token`."""
+    return text.rpartition("-")[0]
+
+
+def acquisition(text: str) -> int:
+    """The other part of a `config_token`. Raises ValueError for what is none."""
+    return int(text.rpartition("-")[2])
+
+
 def config_streams(streams: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """What of `status.assignment.streams` reaches the worker, in the order of ids."""
     return sorted(

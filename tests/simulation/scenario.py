@@ -20,6 +20,8 @@ Sabotage = Callable[[World, Hooks], None]
 LENGTH = 10
 """A seed lasts at least so many T."""
 LEAST_FAULTS = 5
+SWARM = 0.5
+"""Part of the seeds that know only a few kinds of faults, which then meet each other more often (swarm testing)."""
 MOVE_S = 1.0
 """How long a stream may be on nobody while it is moved, beside what its new worker takes to start it."""
 _runs = 0
@@ -48,14 +50,16 @@ class Driver:
         self._world = world
         self._rng = rng
         self._open: dict[Script, str] = {}
+        self._kinds = rng.sample(list(KINDS), rng.randint(2, 8)) if rng.random() < SWARM else list(KINDS)
         self.faults: Counter[str] = Counter()
 
     def draw(self, count: int) -> list[str]:
-        return self._rng.choices(list(KINDS), [often for _, often in KINDS.values()], k=count)
+        return self._rng.choices(self._kinds, [KINDS[kind][1] for kind in self._kinds], k=count)
 
     def begin(self, name: str) -> None:
-        """Break something: in that way, or where nothing is there to be broken so, in another."""
+        """Break something: in that way, or where nothing is there to be broken so, in another of all."""
         while not self._acts(name):
+            self._kinds = list(KINDS)
             (name,) = self.draw(1)
         self.faults[name] += 1
 

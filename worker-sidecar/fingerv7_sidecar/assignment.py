@@ -14,9 +14,12 @@ from typing import Any
 from fingerv7.contract import (
     CONFIG_VERSION,
     Timing,
+    acquisition,
     assignment_hash,
     config_streams,
+    config_token,
     empty_config_hash,
+    granted_token,
     parse_duration,
 )
 
@@ -90,13 +93,22 @@ def belongs_to(found: Config, worker_uid: str) -> bool:
     """Whether a found config is an assignment of this FingerWorker: only then its hash fits its UID."""
     try:
         streams = json.loads(found.payload)["streams"]
-        return assignment_hash(worker_uid, found.epoch, streams) == found.hash
+        granted = [stream | {"token": granted_token(stream["token"])} for stream in streams]
+        return assignment_hash(worker_uid, found.epoch, granted) == found.hash
     except (ValueError, TypeError, KeyError, AttributeError):
         return False
 
 
-def view_of(fingerworker: Mapping[str, Any], name: str) -> View | None:
-    """Read a FingerWorker; None when this is not one named `name` at all."""
+def acquired_by(found: Config) -> int:
+    """Under which acquisition of the Lease a found config was written; 0 where it does not tell."""
+    try:
+        return max(acquisition(stream["token"]) for stream in json.loads(found.payload)["streams"])
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return 0
+
+
+def view_of(fingerworker: Mapping[str, Any], name: str, acquired: int) -> View | None:
+    """Read a FingerWorker; None when this is not one named `name` at all. `acquired`: see `config_token`."""
     metadata = _mapping(fingerworker.get("metadata"))
     uid = metadata.get("uid")
     if metadata.get("name") != name or not isinstance(uid, str) or not uid:
@@ -112,7 +124,7 @@ def view_of(fingerworker: Mapping[str, Any], name: str) -> View | None:
         problem, epoch = "status.assignment.epoch is not a whole number; only the operator may write it", 0
     else:
         try:
-            config = _config(uid, pool, name, epoch, assignment)
+            config = _config(uid, pool, name, epoch, assignment, acquired)
         except ValueError as error:
             problem = str(error)
     return View(
@@ -127,7 +139,7 @@ def view_of(fingerworker: Mapping[str, Any], name: str) -> View | None:
     )
 
 
-def _config(uid: str, pool: str, name: str, epoch: int, assignment: Mapping[str, Any]) -> Config:
+def _config(uid: str, pool: str, name: str, epoch: int, assignment: Mapping[str, Any], acquired: int) -> Config:
     try:
         streams = config_streams(assignment.get("streams") or [])
         digest = assignment_hash(uid, epoch, streams)
@@ -142,7 +154,8 @@ def _config(uid: str, pool: str, name: str, epoch: int, assignment: Mapping[str,
             f"status.assignment.hash of epoch {epoch} does not match its content ({stated!r}, computed {digest!r}); "
             "somebody else than the operator edited it"
         )
-    return Config(digest, uid, epoch, len(streams), payload=_payload(pool, name, epoch, digest, streams))
+    ours = [stream | {"token": config_token(stream["token"], acquired)} for stream in streams]
+    return Config(digest, uid, epoch, len(streams), payload=_payload(pool, name, epoch, digest, ours))
 
 
 def _payload(pool: str, worker: str, epoch: int, digest: str, streams: list[dict[str, Any]]) -> bytes:

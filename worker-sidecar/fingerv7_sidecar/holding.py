@@ -56,8 +56,8 @@ class LeaseWrite:
 class Holding:
     """The state of the own Lease; `request` says what to send, `answered` takes the reply."""
 
-    def __init__(self, identity: Identity, times: Times, out: Outbox, *, continuous: bool) -> None:
-        """`continuous`: an earlier process of this pod held the Lease less than D ago."""
+    def __init__(self, identity: Identity, times: Times, out: Outbox, *, continuous: bool, acquired: int) -> None:
+        """`continuous`: an earlier process of this pod held the Lease less than D ago, and had acquired it then."""
         self._identity = identity
         self._times = times
         self._out = out
@@ -70,6 +70,10 @@ class Holding:
         """What the stored Lease states; None when unknown."""
         self.recorded: Acknowledgement | None = None
         """The acknowledgement found in the Lease when it was read."""
+        self.acquired = acquired
+        """The Lease's resourceVersion when this pod had acquired it: higher than that of every other pod before, and
+        the same as long as no other pod can have had it since, because workers start a stream anew for a new token.
+        """
         self.doubt_since: float | None = None
         """Since when we hold a Lease that told nothing of who held it before: for T another pod may be running."""
         self.declared_s = 0.0
@@ -210,6 +214,8 @@ class Holding:
         if request.kind != "renew":
             self._out.note("lease-acquired", holder=self._identity.incarnation, created=request.kind == "create")
             self.doubt_since = None
+            if not self._continuous or not self.acquired:
+                self.acquired = int(body["metadata"]["resourceVersion"])
         elif self.reason:
             self._out.note("lease-renewed-again", after=self.reason)
         if self._doubtful:
@@ -230,6 +236,8 @@ class Holding:
         if found.holder == self._identity.incarnation:
             self.phase, self._rival = (Phase.HELD if self.last else Phase.FREE), None
             return Outcome.NOTHING
+        if found.holder.partition("/")[0] not in ("", self._identity.pod_uid):
+            self.acquired = 0
         if found.duration_s:
             self.declared_s = float(found.duration_s)
         if self._continuous and not found.holder:

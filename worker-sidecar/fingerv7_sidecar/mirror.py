@@ -65,7 +65,7 @@ class Mirror:
 
     def seen(self, now: Clock, fingerworker: Mapping[str, Any] | None, mode: Mode) -> Mode:
         """The mode that follows from it."""
-        view = None if fingerworker is None else view_of(fingerworker, self._identity.name)
+        view = None if fingerworker is None else view_of(fingerworker, self._identity.name, self._holding.acquired)
         if fingerworker is not None and view is None:
             self.read_error = "the API server answered with another object than the own FingerWorker"
             return mode

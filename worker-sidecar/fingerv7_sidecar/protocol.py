@@ -12,6 +12,7 @@ event therefore costs time, never correctness.
 from __future__ import annotations
 
 from fingerv7.contract import Release
+from fingerv7_sidecar.assignment import acquired_by
 from fingerv7_sidecar.clock import Clock
 from fingerv7_sidecar.config_file import ConfigFile
 from fingerv7_sidecar.draining import Draining
@@ -65,7 +66,13 @@ class Sidecar:
         self._out = Outbox()
         self.times = Times(policy.timing)
         self.proof = Proof(identity.boot_id, self._out, had_one=found.used)
-        self.holding = Holding(identity, self.times, self._out, continuous=continued is not None)
+        self.holding = Holding(
+            identity,
+            self.times,
+            self._out,
+            continuous=continued is not None,
+            acquired=acquired_by(found.config) if continued and found.config else 0,
+        )
         self.config = ConfigFile(identity, found, self._out, confirm_on_write=policy.confirm_on_write)
         self.mirror = Mirror(identity, self.times, self.holding, self.config, self._out)
         self.suspicion = Suspicion()

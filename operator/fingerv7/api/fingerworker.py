@@ -80,7 +80,9 @@ class AssignedStream(Model):
     name: Text = ""
     """The stream's name for people."""
     token: Annotated[str, Field(min_length=1, max_length=63)]
-    """Grows from grant to grant of the stream; a sink that refuses lower ones refuses a frozen worker's writes."""
+    """Grows from grant to grant of the stream. The worker's config adds which acquisition of its Lease it goes with;
+    a sink that refuses lower ones refuses a frozen worker's writes.
+    """
     metadata: _METADATA | None = Field(default=None, repr=False)
     """Handed to the worker as it is."""
     weight: Annotated[int, Field(ge=1, le=MAX_STREAMS)] | None = None

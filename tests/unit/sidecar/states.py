@@ -30,6 +30,6 @@ def active(world, *ids, policy=None, **more):
 def left_behind(assigned, *ids, fence_age, epoch=1, uid="uid-1"):
     """What a killed sidecar of this pod leaves at boot time 1000."""
     given = assigned(uid, epoch, *ids)
-    config = view_of({"metadata": {"name": "w1", "uid": uid}, "status": {"assignment": given}}, "w1").config
+    config = view_of({"metadata": {"name": "w1", "uid": uid}, "status": {"assignment": given}}, "w1", 900).config
     fence = Fence(1000.0 - fence_age, 12.0, "boot-1")
     return Found(config=found_config(config.payload), applied=config.hash, fence=fence, used=True)
