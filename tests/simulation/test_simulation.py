@@ -26,22 +26,21 @@ LEAST = {
 """In how many seeds of a portion this has to happen: about half of what is seen. Clean seeds without it prove little."""
 KNOWN_BAD = {
     "no wait for the acknowledgement": 0,
-    "acknowledgement without FingerWorker UID": 39,
-    "no fence": 3,
-    "fence too late": 3,
-    "Lease read before the revoke instead of after": 13,
-    "no consistent read": 10,
-    "release on mere unresponsiveness": 46,
+    "acknowledgement without FingerWorker UID": 16,
+    "no fence": 5,
+    "fence too late": 5,
+    "Lease read before the revoke instead of after": 0,
+    "no consistent read": 34,
+    "release on mere unresponsiveness": 136,
     "a new incarnation counted as a release": 4,
-    "unknown write outcomes treated as failed": 80,
+    "unknown write outcomes treated as failed": 6,
+    "planning from the watch's echo": 27,
     "no leader barrier": 4,
-    "no resourceVersion": 13,
-    "catalog brake without its baseline": 40,
-    "clock rates 0.9 to 1.1": 3,
+    "no resourceVersion": 12,
+    "catalog brake without its baseline": 13,
+    "clock rates 0.9 to 1.1": 5,
 }
 """Rule of safety → a seed in which its absence shows."""
-RARE = {"planning from the watch's echo"}
-"""What one seed in several hundred shows, and only `make sabotage` looks for."""
 SEARCHED = 300
 ROOT = Path(__file__).parents[2]
 
@@ -62,7 +61,7 @@ def test_nothing_runs_twice_and_nothing_is_lost(first: int) -> None:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("rule", sorted(RULES.keys() - REDUNDANT.keys() - RARE))
+@pytest.mark.parametrize("rule", sorted(RULES.keys() - REDUNDANT.keys()))
 def test_the_absence_of_a_rule_is_seen(rule: str) -> None:
     """After a change of the code it may be another seed: then this takes longer, until its number stands above."""
     assert any(caught(rule, seed) for seed in (KNOWN_BAD[rule], *range(SEARCHED)))
