@@ -228,7 +228,8 @@ def granted_token(text: str) -> str:
 
 def acquisition(text: str) -> int:
     """The other part of a `config_token`. Raises ValueError for what is none."""
-    return int(text.rpartition("-")[2])
+    _leader_epoch, _sequence, acquired = text.split("-")
+    return int(acquired)
 
 
 def config_streams(streams: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -214,7 +214,7 @@ class Judge:
         rows = world.database.rows.keys()
         missing = rows - self.running.keys()
         overflow = max(0, len(rows) - self._capacity())
-        excused = self._excusable(missing) if missing else 0
+        excused = len(self._excusable(missing)) if missing else 0
         if len(missing) > excused + overflow:
             return f"{len(missing)} streams run on nobody, such as {min(missing)}"
         self.excused_unplaced = excused
@@ -246,14 +246,13 @@ class Judge:
 
     def overdue(self) -> AbstractSet[str]:
         """Promised streams that nobody has taken up. The death may be the third that some of them were seen in."""
-        missing = self.promised.keys()
-        return missing if len(missing) > self._excusable(missing) else set()
+        return self.promised.keys() - self._excusable(self.promised.keys())
 
-    def _excusable(self, missing: AbstractSet[str]) -> int:
-        """How many of these are kept from everybody on purpose, and rightly: three workers died of them."""
+    def _excusable(self, missing: AbstractSet[str]) -> set[str]:
+        """Those of these that are kept from everybody on purpose, and rightly: three workers died of them."""
         rows = self._world.database.rows
         suspects = self._deaths.suspects({i: rows[i]["url"] for i in missing}, self._world.loop.now)
-        return min(len(suspects), self._suspected())
+        return set(sorted(suspects)[: self._suspected()])
 
     def _suspected(self) -> int:
         """Streams that three workers died of, as the pool's status says."""

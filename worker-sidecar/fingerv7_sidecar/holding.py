@@ -73,6 +73,7 @@ class Holding:
         self.acquired = acquired
         """The Lease's resourceVersion when this pod had acquired it: higher than that of every other pod before, and
         the same as long as no other pod can have had it since, because workers start a stream anew for a new token.
+        0: unknown.
         """
         self.doubt_since: float | None = None
         """Since when we hold a Lease that told nothing of who held it before: for T another pod may be running."""
@@ -214,12 +215,12 @@ class Holding:
         if request.kind != "renew":
             self._out.note("lease-acquired", holder=self._identity.incarnation, created=request.kind == "create")
             self.doubt_since = None
-            if not self._continuous or not self.acquired:
-                self.acquired = int(body["metadata"]["resourceVersion"])
         elif self.reason:
             self._out.note("lease-renewed-again", after=self.reason)
         if self._doubtful:
             self.doubt_since, self._doubtful = now.boot, False
+        # Also with a renewal: the answer to what acquired it may have been lost.
+        self.acquired = self.acquired or int(body["metadata"]["resourceVersion"])
         self.phase, self._lease = Phase.HELD, body
         self._was_held = self._continuous = True
         self._vanished = False
@@ -236,8 +237,8 @@ class Holding:
         if found.holder == self._identity.incarnation:
             self.phase, self._rival = (Phase.HELD if self.last else Phase.FREE), None
             return Outcome.NOTHING
-        if found.holder.partition("/")[0] not in ("", self._identity.pod_uid):
-            self.acquired = 0
+        if not self._continuous or found.holder.partition("/")[0] not in ("", self._identity.pod_uid):
+            self.acquired = 0  # others may have had it
         if found.duration_s:
             self.declared_s = float(found.duration_s)
         if self._continuous and not found.holder:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fingerv7.contract import Fence, Timing
-from fingerv7_sidecar.assignment import Config, written_for
+from fingerv7_sidecar.assignment import Config, acquired_by, written_for
 from fingerv7_sidecar.clock import Clock
 
 
@@ -63,4 +63,6 @@ def continued_fence(found: Found, identity: Identity, now: Clock) -> Fence | Non
     config, fence = found.config, found.fence
     if not config or not config.epoch or not written_for(config, identity.name):
         return None
+    if config.streams and not acquired_by(config):
+        return None  # by a sidecar whose tokens did not tell: none of its own may be lower than what others had
     return fence if fence and fence.holds(now_s=now.boot, boot_id=identity.boot_id) else None

@@ -99,6 +99,8 @@ class Sidecar:
         elif found.config and (found.config.epoch or runs):
             self._out.note("emptied-at-start", reason="the fence file does not allow the worker to run")
             self.config.want_emptied()
+        if not continued and self._may_still_run(now):
+            self.proof.expire()  # it may still hold, for a config that is not gone on with
 
     # --- the interface
 

@@ -100,10 +100,7 @@ def judge(
 
     change_id = _digest(snapshot, vanished, changed)
     seen = (state.seen if change_id == state.change_id else 0) + counts
-    base = ids if shrunk is None else shrunk
-    what = _describe(
-        len(base), len(vanished & base), len(changed & base), accepted if swapped else "", snapshot.identity
-    )
+    what = _describe(len(ids), len(vanished), len(changed), accepted if swapped else "", snapshot.identity)
     if confirmed == change_id != state.spent:
         calm = replace(calm, spent=confirmed)
         message = f"{what} It was confirmed by the annotation {CONFIRM_SOURCE}."
@@ -130,7 +127,7 @@ def judge(
             change_id=change_id,
             seen=seen,
             affected=frozenset(affected),
-            base=frozenset(base),
+            base=frozenset(ids if shrunk is None else shrunk),
             spent=state.spent,
         ),
     )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from fingerv7.contract import Timing, empty_config_hash
+from fingerv7_sidecar.assignment import emptied_config, found_config
 from fingerv7_sidecar.events import Tick
 from fingerv7_sidecar.identity import Policy
 from fingerv7_sidecar.mode import Mode
 
-from .states import INC, active
+from .states import INC, active, left_behind
 
 # --- the fence
 
@@ -226,3 +229,19 @@ def test_impossible_times_are_refused_and_said(world):
     assert it.sidecar.times.fence_s == 12
     assert "safety" in it.sidecar.problems()[0]
     assert it.sidecar.times.wanted == it.sidecar.times.initial
+
+
+def test_a_fence_file_that_still_holds_is_taken_back_where_its_worker_is_to_be_stopped_anew(world, assigned):
+    """As by a sidecar that was killed when it had emptied the config: the worker may not have seen that yet."""
+    found = left_behind(assigned, "a", fence_age=1)
+    emptied = emptied_config("radio", "w1", "pod-a/earlier", 1)
+    it = world(found=dataclasses.replace(found, config=found_config(emptied.payload)))
+    it.hold("pod-a/earlier")
+    it.assign(1, "a")
+    it.start()
+    assert not it.fence_holds
+    it.run(5.5)
+    assert not it.fence_holds
+    it.run(1.5)
+    assert it.fence_holds
+    assert it.streams == 1

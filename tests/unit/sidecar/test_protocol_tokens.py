@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
 
 from fingerv7.contract import acquisition, config_token, granted_token
+from fingerv7_sidecar.assignment import found_config
+from fingerv7_sidecar.events import LeaseReply
 
-from .states import active
+from .states import active, left_behind
 
 
 def token(it) -> str:
@@ -75,6 +78,50 @@ def test_a_pod_that_comes_back_after_another_one_has_a_higher_one(world):
     it.confirm()
     it.run(20)
     assert acquisition(again(it, 2)) > between > acquisition(before)
+
+
+@pytest.mark.parametrize("how", ["silent", "deleted"])
+def test_so_it_has_where_the_answer_to_its_acquisition_is_lost(world, how):
+    it = active(world, "a")
+    before = token(it)
+    it.online = False
+    it.run(13)
+    it.confirm()
+    it.hold("pod-b/n9")
+    between = int(it.lease["metadata"]["resourceVersion"])
+    if how == "deleted":
+        it.lease = None
+    lost, honest = [], it._reply
+
+    def reply(action):
+        answer = honest(action)
+        if answer.status == 200 and action.method != "GET" and not lost:
+            lost.append(action)
+            return LeaseReply(action.serial, 0, reason="timeout")
+        return answer
+
+    it._reply, it.online = reply, True
+    it.run(24)
+    it.confirm()
+    it.run(24)
+    assert lost[0].body["spec"]["holderIdentity"] == it.lease["spec"]["holderIdentity"]
+    assert acquisition(token(it)) > between > acquisition(before)
+
+
+def test_a_config_whose_tokens_do_not_tell_is_not_gone_on_with(world, assigned):
+    """A sidecar wrote it that was replaced in place."""
+    found = left_behind(assigned, "a", fence_age=1)
+    document = json.loads(found.config.payload)
+    document["streams"][0]["token"] = "0000000000004711-0000000003"
+    it = world(found=dataclasses.replace(found, config=found_config(json.dumps(document).encode())))
+    it.hold("pod-a/earlier")
+    it.assign(1, "a")
+    it.start()
+    assert it.history[0] == "config:0"
+    it.confirm()
+    assert acquisition(token(it)) > 3
+    it.confirm()
+    assert it.annotation("applied") == "uid-1/pod-a/n1/1"
 
 
 def test_a_pod_that_fenced_and_was_not_followed_by_another_goes_on_with_what_it_had(world):
