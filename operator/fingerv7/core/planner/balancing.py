@@ -8,6 +8,7 @@ moves, those on the other side who have the odd stream give it, or take it, so t
 
 from __future__ import annotations
 
+from copy import copy
 from typing import NamedTuple
 
 import numpy as np
@@ -28,6 +29,8 @@ from fingerv7.core.planner.water import pour
 _STEPS = 6
 _CLEARLY = 0.9
 """Balancing that leaves more than this part of the imbalance is not worth its moves."""
+_NEARLY = 1 / 32
+"""So much of what is uneven may be left where heavy streams were to save moves; else it is tried without them."""
 _EPSILON = 1e-9
 
 
@@ -57,8 +60,16 @@ def balance(fleet: Fleet) -> Balancing | None:
 
 
 def _even_out(work: _Work, fair: Fair) -> bool:
+    """With few heavy streams if that makes loads nearly as even as they are to be: they may find no place."""
+    again = work.anew()
+    if _try_to_even_out(work, fair):
+        return True
+    return work.has_spared and _try_to_even_out(again, fair)
+
+
+def _try_to_even_out(work: _Work, fair: Fair) -> bool:
     fleet = work.fleet
-    before = _unevenness(fleet, fair)
+    before, uneven = _unevenness(fleet, fair), work.uneven_weight(fair)
     with fleet.attempt() as attempt:
         fleet.may_take = may_move(fleet.problem)
         for _ in range(_STEPS):
@@ -70,7 +81,8 @@ def _even_out(work: _Work, fair: Fair) -> bool:
         merge(fleet, work.began)
         regroup(fleet, work.began)
         fleet.may_take = fleet.problem.may_take
-        if np.any(fleet.owner != attempt.owner) and _helps(before, _unevenness(fleet, fair), cut=work.cut):
+        helps = np.any(fleet.owner != attempt.owner) and _helps(before, _unevenness(fleet, fair), cut=work.cut)
+        if helps and not (work.has_spared and work.uneven_weight(fair) > _NEARLY * uneven):
             attempt.keep()
     return attempt.kept
 
@@ -83,8 +95,28 @@ class _Work:
         self.left = fleet.budget
         """Moves that may still be made."""
         self._steps = 0
+        self.may_spare = True
+        """Whether few heavy streams may leave in place of several, though they may find no place,"""
+        self.has_spared = False
+        """and whether that was done."""
         self.cut = False
         """Whether more moves were wanted than may be made."""
+
+    def anew(self) -> _Work:
+        """The same from here on, sparing nothing."""
+        other = copy(self)
+        other.may_spare = False
+        return other
+
+    def uneven(self, fair: Fair) -> tuple[Ints, Ints]:
+        """(W,) what is above what each may have and below what it should have, of those who may give and take."""
+        used, closed = self.fleet.used, ~self.fleet.problem.is_open
+        above, below = np.maximum(used - fair.most, 0), np.maximum(fair.least - used, 0)
+        above[closed] = below[closed] = 0
+        return above, below
+
+    def uneven_weight(self, fair: Fair) -> int:
+        return int(sum(some.sum() for some in self.uneven(fair)))
 
     def bring_home(self) -> Ints:
         """Streams whose location has room for them leave the others, and those after them for whom that makes room;
@@ -104,8 +136,7 @@ class _Work:
         """One round of giving and taking; whether anything moved."""
         fleet, p = self.fleet, self.fleet.problem
         used, is_open = fleet.used, p.is_open
-        above, below = np.maximum(used - fair.most, 0), np.maximum(fair.least - used, 0)
-        above[~is_open] = below[~is_open] = 0
+        above, below = self.uneven(fair)
         if not (above.any() or below.any()):
             return False
         if self.left <= 0:
@@ -123,8 +154,13 @@ class _Work:
             room=p.by_site(room),
         )
         heights = (used - above - fair.exact) / np.maximum(p.strength, 1.0)
-        movers, takes = choose(fleet, gifts, heights, sums(p.kind, room, p.kinds) > 0, light_first=self._steps > 0)
-        self._steps += 1
+        has_room = sums(p.kind, room, p.kinds) > 0
+        first, self._steps = self._steps == 0, self._steps + 1
+        spare_up_to = self.left if first and self.may_spare else 0
+        movers, takes, is_spared = choose(
+            fleet, gifts, heights, has_room, light_first=not first, spare_up_to=spare_up_to
+        )
+        self.has_spared |= is_spared
         takes_up_to = np.where(takes > 0, used - fleet.weigh_of(movers) + takes, 0)
         movers = self._within_budget(movers, fair.exact)
         if not len(movers):

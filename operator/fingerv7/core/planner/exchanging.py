@@ -14,6 +14,7 @@ the other way round, by smaller and smaller steps (subgradient method; their siz
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -27,6 +28,8 @@ _MOVE = 128
 """Prices are whole numbers; a move costs so much."""
 _ROUNDS = 40
 """So many prices are tried at most,"""
+_CELLS = 1 << 21
+"""So many weights, groups and workers are looked at together at most,"""
 _EFFORT = 1 << 26
 """and so many numbers compared for it: about 0.15 s."""
 
@@ -76,14 +79,16 @@ class _Market:
         in_all = self._number(np.flatnonzero(asked.placed))
         self._free = self._number(np.flatnonzero(asked.placed & (asked.owner < 0)))
         """(C,) streams that come for nothing."""
-        self._workers = self._trading(in_all)
-        self.effort = max(1, sum(some.effort for some in self._workers))
+        trading = self._trading(in_all)
+        self._workers = trading or []
+        self.effort = _EFFORT if trading is None else max(1, sum(some.effort for some in trading))
 
     def _number(self, streams: Ints) -> Ints:
         p = self._problem
         return counts(p.rank[streams].astype(np.int64) * self._groups + self._group[p.block[streams]], self._classes)
 
-    def _trading(self, in_all: Ints) -> list[Workers]:
+    def _trading(self, in_all: Ints) -> list[Workers] | None:
+        """None for more than can be looked at."""
         p, asked, group = self._problem, self._asked, self._group
         mine = np.flatnonzero(asked.placed & (asked.owner >= 0))
         home, block = asked.owner[mine].astype(np.int64), p.block[mine]
@@ -95,6 +100,8 @@ class _Market:
         # The workers of a kind have to do with some groups only: their first, their second, and so on.
         slot = concerns.cumsum(axis=0) - 1
         shape = len(p.weights), int(slot.max()) + 1, len(p.names)
+        if math.prod(shape) > _CELLS:
+            return None
         cells = (p.rank[mine].astype(np.int64) * shape[1] + slot[group[block], p.kind[home]]) * shape[2] + home
         held, gives = (counts(some, int(np.prod(shape))).reshape(shape) for some in (cells, cells[elsewhere]))
         which, kind = np.nonzero(concerns)

@@ -30,9 +30,22 @@ class Gifts(NamedTuple):
     """and what there is room for elsewhere."""
 
 
-def choose(fleet: Fleet, gifts: Gifts, heights: Floats, has_room: Bools, *, light_first: bool) -> tuple[Ints, Ints]:
-    """Streams that leave, and (W,) what those who give them are to take from others. `heights` (W,) say who gives
-    first what nobody has to; only those streams leave that some kind with room (K,) may take.
+class Choice(NamedTuple):
+    """What leaves its workers."""
+
+    movers: Ints
+    """Streams."""
+    takes: Ints
+    """(W,) what those who give them are to take from others in return."""
+    is_spared: bool
+    """Whether heavier streams leave in place of several, though it is not known that there is a place for each."""
+
+
+def choose(
+    fleet: Fleet, gifts: Gifts, heights: Floats, has_room: Bools, *, light_first: bool, spare_up_to: int
+) -> Choice:
+    """`heights` (W,) say who gives first what nobody has to; only those streams leave that some kind with room (K,)
+    may take. Where no more than `spare_up_to` leave, fewer are looked for that weigh as much.
     """
     p = fleet.problem
     may = np.where(gifts.room[p.site] > 0, gifts.may, gifts.must)
@@ -47,10 +60,10 @@ def choose(fleet: Fleet, gifts: Gifts, heights: Floats, has_room: Bools, *, ligh
         exactly = _in_turn(p, rest, missing, np.argsort(-heights, kind="stable"))
         gifts = gifts._replace(must=exactly, may=exactly, room=p.by_site(exactly))
         gives += _amounts(p, stock - gives, gifts, order)
-    takes = np.zeros(len(p.names), np.int64)
-    if len(stock) > 1 and not light_first:
-        gives, takes = _fewer(p, stock, gives)
-    return _pick(fleet, gives, movable), takes
+    fewer, takes = gives, np.zeros(len(p.names), np.int64)
+    if len(stock) > 1 and gives.sum() <= spare_up_to:
+        fewer, takes = _fewer(p, stock, gives)
+    return Choice(_pick(fleet, fewer, movable), takes, bool(np.any(fewer != gives)))
 
 
 def _fewer(p: Problem, stock: Ints, gives: Ints) -> tuple[Ints, Ints]:

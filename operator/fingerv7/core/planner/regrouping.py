@@ -19,7 +19,7 @@ from fingerv7.core.planner.fleet import Fleet
 _MOVES = 256
 """More moves than that are left as they are,"""
 _TRIES = 1 << 12
-"""and so many ways are looked at."""
+"""and so many ways and choices of streams are looked at."""
 _AT_ONCE = 3
 """So many streams are replaced by one at most."""
 
@@ -81,6 +81,9 @@ class _Regrouping:
         seen: set[tuple[tuple[int, int], ...]] = set()
         for count in range(min(_AT_ONCE, len(self._given[giver])), 1, -1):
             for several in combinations(self._given[giver], count):
+                self._tries -= 1
+                if self._tries <= 0:
+                    return
                 alike = tuple(sorted((self._weight[s], int(self._fleet.owner[s])) for s in several))
                 if alike not in seen:
                     seen.add(alike)
