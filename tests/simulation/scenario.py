@@ -6,7 +6,8 @@ import gc
 import logging
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,6 +97,20 @@ class Driver:
             self._world.loop.nature.after(seconds, self._step, script)
 
 
+@contextmanager
+def staged(
+    seed: int, *, tell: Callable[[str], None] | None = None, changes: Mapping[str, Any] | None = None
+) -> Iterator[tuple[World, Hooks]]:
+    """A seed's world, in which nothing has begun yet, with the production code inside it."""
+    with installed() as hooks:
+        world = World(seed, tell=tell, changes=changes)
+        hooks.connect(world)
+        try:
+            yield world, hooks
+        finally:
+            world.loop.close()
+
+
 def run(
     seed: int,
     *,
@@ -107,20 +122,17 @@ def run(
     if not tell:
         logging.disable(logging.CRITICAL)
     _spare_the_collector()
-    with installed() as hooks:
-        world = World(seed, tell=tell, changes=changes)
-        hooks.connect(world)
-        rng = random.Random(f"faults {seed}")
-        driver = Driver(world, rng)
-        world.driver = driver
-        try:
+    try:
+        with staged(seed, tell=tell, changes=changes) as (world, hooks):
+            rng = random.Random(f"faults {seed}")
+            driver = Driver(world, rng)
+            world.driver = driver
             if sabotage:
                 sabotage(world, hooks)
             _run(world, driver, rng)
-        finally:
-            world.loop.close()
-            logging.disable(logging.NOTSET)
-            gc.enable()
+    finally:
+        logging.disable(logging.NOTSET)
+        gc.enable()
     return Result(
         seed=seed,
         defects=[*world.defects, *(Defect(Kind.FAILURE, error) for error in world.loop.errors[:5])],

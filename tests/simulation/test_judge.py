@@ -18,8 +18,8 @@ from fingerv7_sidecar import worker
 from fingerv7_sidecar.runtime import Runtime
 
 from .defect import Kind
-from .install import Hooks, installed
-from .scenario import Sabotage, run
+from .install import Hooks
+from .scenario import Sabotage, run, staged
 from .world import World
 
 SEEDS_TRIED = 20
@@ -114,19 +114,14 @@ def test_the_judge_sees(switch: Sabotage, seed: int, kind: Kind, words: str) -> 
 
 @pytest.mark.parametrize(("deaths", "overdue"), [(2, {"s000"}), (3, set())])
 def test_a_death_that_is_the_third_of_a_stream_breaks_no_promise(deaths: int, overdue: set[str]) -> None:
-    with installed() as hooks:
-        world = World(0)
-        hooks.connect(world)
-        try:
-            world.start()
-            world.loop.run_until(2 * world.scale.takeover_s)
-            now, judge = world.loop.now, world.judge
-            for number in range(deaths):
-                judge._deaths.granted(f"lost-{number}", {"s000": world.database.rows["s000"]["url"]}, now - 2.0)
-                judge._deaths.died(f"lost-{number}", now - 1.0)
-            status = {"unassignedReasons": {"SuspectedPoison": 1}}
-            world.server.store.patch("streampools", world.pool_name, {"status": status}, "status", writer="operator")
-            judge.promised["s000"] = now - 1.0, now
-            assert judge.overdue() == overdue
-        finally:
-            world.loop.close()
+    with staged(0) as (world, _):
+        world.start()
+        world.loop.run_until(2 * world.scale.takeover_s)
+        now, judge = world.loop.now, world.judge
+        for number in range(deaths):
+            judge._deaths.granted(f"lost-{number}", {"s000": world.database.rows["s000"]["url"]}, now - 2.0)
+            judge._deaths.died(f"lost-{number}", now - 1.0)
+        status = {"unassignedReasons": {"SuspectedPoison": 1}}
+        world.server.store.patch("streampools", world.pool_name, {"status": status}, "status", writer="operator")
+        judge.promised["s000"] = now - 1.0, now
+        assert judge.overdue() == overdue

@@ -237,7 +237,8 @@ class Holding:
         if found.holder == self._identity.incarnation:
             self.phase, self._rival = (Phase.HELD if self.last else Phase.FREE), None
             return Outcome.NOTHING
-        if not self._continuous or found.holder.partition("/")[0] not in ("", self._identity.pod_uid):
+        pod_uid = found.holder.partition("/")[0]
+        if not self._continuous or pod_uid not in ("", self._identity.pod_uid):
             self.acquired = 0  # others may have had it
         if found.duration_s:
             self.declared_s = float(found.duration_s)
@@ -249,7 +250,7 @@ class Holding:
             what = "erased its holder" if body else "deleted it"
             self._out.note("lease-vanished", "warning", reason=f"somebody {what}; acquiring it again")
             return Outcome.VANISHED
-        if found.holder.partition("/")[0] == self._identity.pod_uid and not self._was_held:
+        if pod_uid == self._identity.pod_uid and not self._was_held:
             # An earlier process of this pod. One that acquired the Lease just now may have been in doubt itself.
             since = rfc3339_micro(now.wall - max(self._times.takeover_s, self.declared_s))
             self.phase, self._rival = Phase.FREE, None

@@ -74,6 +74,14 @@ def thawed(world, **more):
     return it
 
 
+def goes_on_after_k(it):
+    it.run(5.5)
+    assert not it.fence_holds
+    it.run(1.5)
+    assert it.fence_holds
+    assert it.streams == 1
+
+
 def test_those_who_watch_the_fence_file_have_k_to_see_that_it_ran_out(world):
     """Or a worker that hangs would go on: they stood still as well, and look only now and then."""
     it = thawed(world)
@@ -98,32 +106,21 @@ def test_a_worker_that_confirms_the_emptied_config_goes_on_at_once(world):
 
 def test_confirmation_on_write_does_not_prove_that_the_worker_has_stopped(world):
     it = thawed(world, policy=Policy(timing=Timing(), confirm_on_write=True))
-    it.run(5.5)
-    assert not it.fence_holds
-    it.run(1.5)
-    assert it.fence_holds
-    assert it.streams == 1
+    goes_on_after_k(it)
 
 
 def test_a_moment_in_which_the_machine_stands_still_shows_the_fence_file_to_nobody(world):
     it = thawed(world)
     it.run(1)
     it.move(5.5)
-    it.run(5.5)
-    assert not it.fence_holds
-    it.run(1.5)
-    assert it.fence_holds
+    goes_on_after_k(it)
 
 
 def test_a_sidecar_that_was_restarted_meanwhile_gives_them_k_as_well(world):
     it = thawed(world)
     it.run(3)
     it.restart()
-    it.run(5.5)
-    assert not it.fence_holds
-    it.run(1.5)
-    assert it.fence_holds
-    assert it.streams == 1
+    goes_on_after_k(it)
 
 
 def test_a_late_answer_counts_from_its_send(world):
@@ -240,8 +237,4 @@ def test_a_fence_file_that_still_holds_is_taken_back_where_its_worker_is_to_be_s
     it.assign(1, "a")
     it.start()
     assert not it.fence_holds
-    it.run(5.5)
-    assert not it.fence_holds
-    it.run(1.5)
-    assert it.fence_holds
-    assert it.streams == 1
+    goes_on_after_k(it)

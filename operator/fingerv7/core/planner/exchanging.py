@@ -100,10 +100,11 @@ class _Market:
         # The workers of a kind have to do with some groups only: their first, their second, and so on.
         slot = concerns.cumsum(axis=0) - 1
         shape = len(p.weights), int(slot.max()) + 1, len(p.names)
-        if math.prod(shape) > _CELLS:
+        size = math.prod(shape)
+        if size > _CELLS:
             return None
         cells = (p.rank[mine].astype(np.int64) * shape[1] + slot[group[block], p.kind[home]]) * shape[2] + home
-        held, gives = (counts(some, int(np.prod(shape))).reshape(shape) for some in (cells, cells[elsewhere]))
+        held, gives = (counts(some, size).reshape(shape) for some in (cells, cells[elsewhere]))
         which, kind = np.nonzero(concerns)
         its_group, welcome = np.zeros((shape[1], p.kinds), np.int64), np.zeros((shape[1], p.kinds), bool)
         its_group[slot[which, kind], kind], welcome[slot[which, kind], kind] = which, takes[which, kind]

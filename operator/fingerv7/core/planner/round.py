@@ -77,14 +77,13 @@ class _Round:
         self._mark(homeless[owner == NOBODY], Trigger.NewStream)
         self._mark(homeless[owner == GONE], Trigger.WorkerLost)
         self._mark(homeless[owner >= 0], Trigger.WorkerIneligible)
-        overflow, least = shed(fleet)
-        shed_least = least
+        overflow, shed_least = shed(fleet)
         self._mark(overflow, Trigger.OverCapacity)
         waiting = np.sort(np.concatenate((homeless, overflow))) if len(overflow) else homeless
         was_owned = p.owner[waiting] != NOBODY
         if was_owned.any() and not was_owned.all():
             waiting = np.concatenate((waiting[was_owned], waiting[~was_owned]))
-        least += int(self._is_kept(homeless).sum())
+        least = shed_least + int(self._is_kept(homeless).sum())
         forced: list[Callable[[], int]] = []
         wished = spared = 0
 
